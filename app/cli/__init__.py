@@ -76,7 +76,6 @@ application = typer.Typer(
     cls=_Commands,
     help="Email relay: accepts emails over HTTP and sends them through Office 365 mailboxes.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 success, 1 failure, 2 wrong usage, 69 a service is unavailable, 78 a setting is wrong.",
 )

@@ -10,9 +10,10 @@ import typer
 
 from app.api.emails.routes import not_held, not_retryable
 from app.api.problems.problem import NotEnded
+from app.cli.email_list import list_emails, summary_row
 from app.cli.exit_codes import Exit, end
-from app.cli.output.terminal import console, show, show_facts, styled
-from app.cli.output.text import AsJson, say, timestamp
+from app.cli.output.terminal import console, show_facts, styled
+from app.cli.output.text import AsJson, print_json, say, timestamp
 from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
 from app.mail import erasure
@@ -21,42 +22,33 @@ from app.mail.message.address import AddressError
 from app.mail.outcome.verdict import Explanation
 from app.store import Store
 from app.store.erase import EraseOutcome
+from app.store.read import email_filters
+from app.store.read.records import Selection
 from app.store.records import AttemptRecord, Change, Email, RecipientRecord
 
 commands = typer.Typer(no_args_is_help=True)
 _MAX_LISTED = 100  # ids in an error message
-_COLUMNS = ("id", "created_at", "state", "from", "to", "subject")
+_MAX_CANDIDATES = 10  # ids with one prefix in an error message
 
-Id = Annotated[UUID, typer.Argument(help="Id from the response of POST /emails.")]
-Ids = Annotated[list[UUID], typer.Argument(metavar="ID...", help="Ids from responses of POST /emails.")]
-
+_ID_HELP = "Id from the response of POST /emails, or its first characters."
+Id = Annotated[str, typer.Argument(help=_ID_HELP)]
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help=_ID_HELP)]
 
 _StoreMethod = Callable[..., Awaitable[Change | None]]
 
 
-@commands.command("list")
-def list_(
-    state: Annotated[MessageState | None, typer.Option(help="List only emails in this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of emails, newest first.")] = 20,
-    only_ids: Annotated[bool, typer.Option("--ids", help="Print only ids, one a line, for xargs.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """List the newest emails."""
-    emails = with_store(lambda store: store.find(None, state=state, limit=limit))
-    if only_ids:
-        typer.echo("".join(f"{email.id}\n" for email in emails), nl=False)
-        return
-    show([_row(email) for email in emails], _COLUMNS, as_json, none="No emails.")
+commands.command("list")(list_emails)
 
 
 @commands.command("show")
 def show_(id: Id, as_json: AsJson = False) -> None:
     """Show one email: recipients, attempts with the SMTP dialogue, and cause and fix of a problem."""
-    found = with_store(lambda store: _with_explanation(store, id))
+    (whole,) = _complete([id])
+    found = with_store(lambda store: _with_explanation(store, whole))
     if found is None:
-        raise _not_found(id)
+        raise _not_found(whole)
     if as_json:
-        show([_as_json(*found)], _COLUMNS, True, none="")
+        print_json([_as_json(*found)])
     else:
         _print(*found)
 
@@ -87,7 +79,9 @@ def confirm(ids: Ids) -> None:
 
 @commands.command()
 def erase(
-    ids: Annotated[list[UUID] | None, typer.Argument(metavar="[ID...]", help="Ids of finished emails.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID...]", help="Ids of finished emails, or their first characters.")
+    ] = None,
     address: Annotated[
         str | None, typer.Option(help="Erase every email to this address, or with this reply-to address.")
     ] = None,
@@ -105,7 +99,8 @@ def erase(
         raise failures[0]
 
 
-def _erase_ids(ids: Sequence[UUID]) -> list[typer.Exit]:
+def _erase_ids(given: Sequence[str]) -> list[typer.Exit]:
+    ids = _complete(given)
     outcomes = with_store(lambda store: store.erase(ids, Clock().now(), ACTOR))
     failures = []
     for id, outcome in outcomes.items():
@@ -141,8 +136,41 @@ async def _with_explanation(store: Store, id: UUID) -> tuple[Email, Explanation]
     return email, (await store.delivery_status(email, {}, Clock().now())).why
 
 
-def _change(ids: Sequence[UUID], method: _StoreMethod, done: str, refusal: Callable[[Change], str]) -> None:
+def _complete(given: Sequence[str]) -> list[UUID]:
+    """Return the complete ids. End the command if a prefix has no email or several."""
+    ranges = []
+    for text in given:
+        try:
+            ranges.append(email_filters.id_range(text))
+        except ValueError as error:
+            raise typer.BadParameter(f"{text!r}: {error}", param_hint="ID") from None
+    if all(first == last for first, last in ranges):
+        return [first for first, _ in ranges]
+    found = with_store(lambda store: _within(store, ranges))
+    for text, ids in zip(given, found, strict=True):
+        if not ids:
+            raise end(Exit.FAILED, f"there is no email with an id that begins with {text}; see: postern emails list")
+        if len(ids) > 1:
+            listed = " ".join(map(str, ids[:_MAX_CANDIDATES])) + (" and others" if len(ids) > _MAX_CANDIDATES else "")
+            raise end(Exit.FAILED, f"several emails have an id that begins with {text}; give more of it: {listed}")
+    return [one for (one, *_) in found]
+
+
+async def _within(store: Store, ranges: Sequence[tuple[UUID, UUID]]) -> list[list[UUID]]:
+    """Return for each range the newest ids in it, one more than are listed; a single id is not looked up."""
+    return [
+        [first] if first == last else await _newest(store, Selection(start=first, end=last)) for first, last in ranges
+    ]
+
+
+async def _newest(store: Store, selection: Selection) -> list[UUID]:
+    page = await store.list_emails(selection, _MAX_CANDIDATES + 1, Clock().now())
+    return [email.id for email in page.emails]
+
+
+def _change(given: Sequence[str], method: _StoreMethod, done: str, refusal: Callable[[Change], str]) -> None:
     """Change each email and print the result. The command fails if one of the changes fails."""
+    ids = _complete(given)
     errors = []
     for id, change in zip(ids, with_store(lambda store: _change_all(store, method, ids)), strict=True):
         if change is None:
@@ -164,20 +192,9 @@ def _not_found(id: UUID) -> typer.Exit:
     return end(Exit.FAILED, f"there is no email {id}; see: postern emails list")
 
 
-def _row(email: Email) -> dict[str, Any]:
-    return {
-        "id": str(email.id),
-        "created_at": timestamp(email.created_at),
-        "state": str(email.state),
-        "from": email.head.sender,
-        "to": ", ".join(email.head.to),
-        "subject": email.head.subject,
-    }
-
-
 def _as_json(email: Email, explanation: Explanation) -> dict[str, Any]:
     return {
-        **_row(email),
+        **summary_row(email, Clock().now()),
         "message_id": email.message_id,
         "mailbox": email.mailbox,
         "next_attempt_at": timestamp(email.due_at),
@@ -226,7 +243,7 @@ def _print(email: Email, explanation: Explanation) -> None:
 
 
 def _facts(email: Email, explanation: Explanation) -> dict[str, Any]:
-    facts = {name.replace("_", " "): value for name, value in _row(email).items()}
+    facts = {name.replace("_", " "): value for name, value in summary_row(email, Clock().now()).items()}
     facts["message id"] = f"<{email.message_id}>"
     if email.due_at and email.ended_at is None:
         facts["next attempt"] = timestamp(email.due_at)

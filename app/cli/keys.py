@@ -12,7 +12,7 @@ from app.api.auth.authenticator import DEFAULT_OVERLAP, MAX_OVERLAP, digest, new
 from app.cli.exit_codes import Exit, end
 from app.cli.output.terminal import console, show, show_facts, styled
 from app.cli.output.text import AsJson, say
-from app.cli.store_access import ACTOR, with_store
+from app.cli.store_access import ACTOR, database_location, with_store
 from app.clock import Clock
 from app.mail import key_policy
 from app.mail.key_policy import Policy, PolicyError
@@ -79,7 +79,7 @@ def create(
     policy = _read("policy", key_policy.validate, Policy(**restrictions))
     key = Key(uuid4(), name, permission or Permission.SENDING_ACCESS, Clock().now(), policy)
     secret = new_key()
-    with_store(lambda store: store.create_key(key, digest(secret), ACTOR))
+    with_store(lambda store: store.create_key(key, digest(secret), ACTOR), create=True)
     _print_secret(key.id, secret, as_json)
 
 
@@ -218,6 +218,9 @@ def _print_secret(id: UUID, secret: str, as_json: bool) -> None:
     else:
         console.print(styled((secret, "bold")), soft_wrap=True)
         console.print(_SECRET_NOTICE)
+        database, setting = database_location()
+        say(f"For `postern send`: export POSTERN_API_KEY={secret}")
+        say(f"The key is in the database {database} ({setting} decides): `postern serve` must use the same.")
 
 
 def _not_found(id: UUID, condition: str = "") -> typer.Exit:

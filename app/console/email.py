@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from app import logs
 from app.console.context import ConsoleContext
-from app.console.emails import state_label
 from app.console.request import ACTOR, ConsoleRequest, PageError
 from app.mail.lifecycle import Event, MessageState, RecipientState, sources
 from app.mail.message import stored_parts as mime
 from app.store import Store
+from app.store.read.last_event import operator_event
 from app.store.records import Change, Email
 
 MAX_PARSED_SIZE = 8 * 2**20  # bytes
@@ -66,7 +66,7 @@ class EmailPage:
         return request.page(
             "email.html",
             email=email,
-            label=state_label(email, now),
+            label=str(operator_event(email, now)),
             delivery=await store.delivery_status(email, self._context.capacities, now),
             parts=await self._parts(email),
             actions=allowed_actions(email),

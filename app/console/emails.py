@@ -9,18 +9,17 @@ from starlette.responses import Response
 
 from app.console.context import ConsoleContext
 from app.console.request import ConsoleRequest
-from app.mail.lifecycle import LastEvent, MessageState
+from app.mail.lifecycle import MessageState
 from app.mail.message.message import Lane
 from app.store.read import email_filters
-from app.store.read.last_event import last_event
+from app.store.read.last_event import EVENTS, operator_event
 from app.store.read.records import MessagePage, Selection
-from app.store.records import Email
 
 ROWS_PER_PAGE = 50
 _CURSORS = ("before", "after")  # emails beside a page
 STATES = {
-    str(MessageState.HELD): "held: an operator decides",
-    **{str(event): event.replace("_", " ") for event in LastEvent},
+    str(event): "held: an operator decides" if event is MessageState.HELD else event.replace("_", " ")
+    for event in EVENTS
 }
 
 
@@ -42,7 +41,7 @@ class EmailListPage:
             error = str(invalid)
         else:
             found = await self._context.store.list_emails(selection, ROWS_PER_PAGE, request.now, oldest_first=backwards)
-        rows = [(email, state_label(email, request.now)) for email in found.emails]
+        rows = [(email, str(operator_event(email, request.now))) for email in found.emails]
         older, newer = _adjacent_pages(found, given)
         return request.page(
             "emails.html",
@@ -54,11 +53,6 @@ class EmailListPage:
             older=_query_string(given, "after", older),
             newer=_query_string(given, "before", newer),
         )
-
-
-def state_label(email: Email, now: float) -> str:
-    """Return the email's last event as in the API, or "held" if an operator has to decide."""
-    return str(MessageState.HELD if email.state is MessageState.HELD else last_event(email, now))
 
 
 def _adjacent_pages(found: MessagePage, given: Mapping[str, str]) -> tuple[UUID | None, UUID | None]:
@@ -77,14 +71,8 @@ def _query_string(given: Mapping[str, str], direction: str, cursor: UUID | None)
     return "?" + urlencode({**filters, direction: str(cursor)})
 
 
-def _state(text: str) -> MessageState | LastEvent:
-    if text not in STATES:
-        raise ValueError(f"It must be one of {', '.join(STATES)}.")
-    return MessageState.HELD if text == MessageState.HELD else LastEvent(text)
-
-
 _RULES: Mapping[str, email_filters.Rule] = {
-    "state": _state,
+    "state": email_filters.event,
     "to": email_filters.address,
     "from": email_filters.address,
     "lane": email_filters.lane,
@@ -105,5 +93,5 @@ def _selection(given: Mapping[str, str]) -> Selection:
                 errors.append(f"{name.capitalize()}: {error}")
     if errors:
         raise ValueError(" ".join(errors))
-    state = found.pop("state", None)
-    return email_filters.selection({**found, "state" if state is MessageState.HELD else "last_event": state})
+    event = found.pop("state", None)
+    return email_filters.selection({**found, "event": event})

@@ -25,7 +25,7 @@ from app.store import Store, StoreUnavailableError
 from app.store.mailboxes.records import HoldRequest
 from app.store.records import Claimed
 
-PREFETCH_PER_SESSION = 16  # messages claimed per session, so that a fast upstream never waits for the disk
+PREFETCH_PER_SESSION = 32  # messages claimed per session, so that a fast upstream never waits for the disk
 
 
 class MailboxWorker:

@@ -131,7 +131,10 @@ class Session:
 class Transaction:
     """One mail transaction on an open channel. An instance is used once."""
 
-    __slots__ = ("_channel", "_content", "_dialogue", "_envelope", "_extensions", "_refused", "_timeouts", "_timer")
+    __slots__ = (
+        *("_channel", "_content", "_dialogue", "_envelope", "_extensions", "_pipelining"),
+        *("_refused", "_timeouts", "_timer"),
+    )
 
     def __init__(
         self,
@@ -145,6 +148,7 @@ class Transaction:
         self._timer = PhaseTimer(Phase.MAIL)
         self._channel = channel
         self._extensions = extensions
+        self._pipelining = "PIPELINING" in extensions
         self._timeouts = timeouts
         self._dialogue = dialogue
         self._envelope = envelope
@@ -224,10 +228,6 @@ class Transaction:
 
     def _write(self, *commands: str) -> None:
         self._channel.write(_encoded(*commands))
-
-    @property
-    def _pipelining(self) -> bool:
-        return "PIPELINING" in self._extensions
 
     # Content and final dot.
 

@@ -104,6 +104,15 @@ attempts = Table(
     sqlite_with_rowid=False,
 )
 
+in_flight = Table(
+    "in_flight",  # active messages from the mark of the final dot to the settlement
+    metadata,
+    Column("message_id", Uuid, primary_key=True),
+    Column("lease", Uuid, nullable=False),
+    Column("outcome", JSON(none_as_null=True)),  # of the attempt, once it is known
+    sqlite_with_rowid=False,
+)
+
 contents = Table(
     "contents",
     metadata,

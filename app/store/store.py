@@ -46,6 +46,7 @@ from app.store.queue import (
     settle,
 )
 from app.store.queue.fair_queue import LaneKey
+from app.store.queue.in_flight import AttemptResult, Mark
 from app.store.read import backlog, listing, mailbox_usage, messages, queue_position, status
 from app.store.read.records import Backlog, MessagePage, QueuePosition, Selection
 from app.store.records import (
@@ -85,6 +86,7 @@ class Store(AdminStore):
         self._writer = writer
         self._reader = reader
         self._channel = channel
+        self._outcomes: dict[UUID, AttemptResult] = {}  # outcomes of attempts that no commit has yet, by lease
         self.traces = TraceStore(writer, reader)
         self._suppression_lifetime: float | None = None
         self.replicas = ReplicaStore(writer, _jitter, partial(channel.notify, FREE))
@@ -179,9 +181,16 @@ class Store(AdminStore):
     async def mark_dot(self, claimed: Claimed) -> bool:
         """Record on disk that the final dot may be sent. False: the lease is lost, so it must not be sent.
 
-        Earlier settlements of this process are committed with it, so at most the message in flight can be in doubt.
+        The outcomes that were given to `settle` before and are not committed are stored with it, so at most the message
+        in flight can be in doubt.
         """
-        return await self._write(settle.mark_dot, claimed, flush_batched_first=True)
+        outcomes = dict(self._outcomes)
+        self._outcomes.clear()
+        try:
+            return await self._write(settle.mark_dot, Mark(claimed, tuple(outcomes.values())))
+        except BaseException:
+            self._outcomes.update(outcomes)  # for the next mark; of a settled one it writes nothing
+            raise
 
     async def settle(self, claimed: Claimed, settlement: Settlement, record: AttemptLog) -> bool:
         """Write the outcome of an attempt: message, recipients, log, and the suppression of addresses that bounced.
@@ -191,8 +200,10 @@ class Store(AdminStore):
         The commit waits up to BATCH_DELAY for others.
         """
         hints = frozenset() if settlement.due_at is None else ANYWHERE
-        result = settle.AttemptResult(claimed, settlement, record, self._suppression_lifetime)
-        return await self._write(settle.settle, result, hints=hints, batchable=True)
+        result = self._outcomes[claimed.lease] = AttemptResult(claimed, settlement, record, self._suppression_lifetime)
+        held = await self._write(settle.settle, result, hints=hints, batchable=True)
+        self._outcomes.pop(claimed.lease, None)
+        return held
 
     async def give_back(self, claimed: Sequence[Claimed]) -> None:
         """Requeue claimed messages that were never attempted, with their former due times."""
@@ -211,17 +222,17 @@ class Store(AdminStore):
         grace: float = 0.0,
         jitter: Callable[[], float] = _jitter,
     ) -> list[tuple[UUID, bool]]:
-        """Requeue messages with an expired lease, or all active ones (`everything`).
+        """Recover messages with an expired lease, or all active ones (`everything`).
 
         `owner`: only those of mailboxes of this replica. `grace`: seconds that must have passed since the lease
-        expired. `jitter` returns numbers in -1..1 for the retry delays. Returns each id with a flag: is the message in
-        doubt?
+        expired. `jitter` returns numbers in -1..1 for the retry delays. A message is settled if its outcome is stored;
+        the others are requeued and returned, each id with a flag: is the message in doubt?
         """
         expired = recover.ExpiredLeases(math.inf if everything else now - grace, now, jitter, owner)
         found = [*chain(*await self._in_batches(recover.recover, expired, recover.BATCH_SIZE, len))]
         if found:  # rare
             self._writer.hint(ANYWHERE)
-        return found
+        return [(id, in_doubt) for id, in_doubt in found if in_doubt is not None]
 
     async def expire(self, now: float) -> list[UUID]:
         """End waiting messages past their expiry: their pending recipients fail. Returns the ids of the messages."""

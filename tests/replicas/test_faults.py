@@ -20,7 +20,7 @@ from tests.waiting import WAIT_TIMEOUT, until
 
 FREE = ExchangeLimits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
 FAST = 60.0  # times real time, so that what is in doubt need not be waited for
-_MARKED = "SELECT message_id FROM attempts WHERE phase = 'dot' AND ended_at IS NULL"
+_MARKED = "SELECT message_id FROM in_flight WHERE outcome IS NULL"
 _CUT = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()

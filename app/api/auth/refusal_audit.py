@@ -58,7 +58,7 @@ class Caller:
     def identify(self, key: Key, check_again: Callable[[], Awaitable[object]]) -> None:
         """Charge the request to its key; `check_again` authenticates it again. Raises TooManyRequests."""
         if self.key is None:
-            self._charge(key.id)
+            self._charge(key.id.int)  # its number: a UUID computes its hash in Python at each of five lookups
         self.key, self.check_again = key, check_again
 
     def leave(self) -> None:
@@ -66,7 +66,7 @@ class Caller:
         if self._address is not None:
             self._requests.give_back(1, (self._address,))
         if self.key is not None:
-            self._requests.give_back(1, (self.key.id,))
+            self._requests.give_back(1, (self.key.id.int,))
 
     def _charge(self, holder: Hashable) -> None:
         if not self._requests.take(1, (holder,)):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema, model_val
 from app.api.context import ApiContext
 from app.api.emails.view import ListedEmail, listed
 from app.api.http.api_route import ApiRequest
-from app.api.http.params import DEFAULT_PAGE, INVALID_LIMIT, Page, PageLimit, list_object
+from app.api.http.params import DEFAULT_PAGE, INVALID_LIMIT, Page, PageLimit, list_object, uuid
 from app.api.openapi.email_samples import HEAD
 from app.api.openapi.email_types import EmailAddress
 from app.api.openapi.errors import invalid
@@ -57,6 +57,9 @@ class EmailQuery(BaseModel):
         "The name of a tag, or `name:value`. Tags from Postmark's SDKs may have any value.",
         default=None,
         examples=["category:receipt"],
+    )
+    key: Annotated[UUID | None, PlainValidator(uuid, Id)] = describe(
+        "The id of the API key that sent them. A key without full access sees its own emails only.", default=None
     )
     lane: Annotated[Lane | None, PlainValidator(email_filters.lane, Lane)] = describe("The lane.", default=None)
     created_after: _Time = describe("Accepted at this time or later. Write a + in it as %2B.", default=None)

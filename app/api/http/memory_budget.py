@@ -19,6 +19,7 @@ from app.quota import Quota, network
 UNCHARGED_SIZE = 64 * 1024  # bytes of a body or a response that are not charged; urgent mail is small
 INLINE_SIZE = 256 * 1024  # bytes; parsing or composing more would block all other requests
 MEMORY_BUDGET = "postern.memory_budget"  # key of the MemoryBudget in the scope of every request
+_FREE = nullcontext()
 _CHARGED = "postern.charged"  # scope key: the bytes charged to the request, and their holders
 
 
@@ -55,7 +56,7 @@ class MemoryBudget:
         """Context for work on a body or an email of this size: large ones run one at a time, API keys in turn.
 
         Text, parsed value and message together take several times the bytes of the body."""
-        return nullcontext() if size <= INLINE_SIZE else self._turns.turn(_holders(scope)[-1])
+        return _FREE if size <= INLINE_SIZE else self._turns.turn(_holders(scope)[-1])
 
 
 def memory_budget(scope: Scope) -> MemoryBudget:

@@ -30,6 +30,7 @@ from app.store.keys.rate_limits import amount_of
 from app.store.keys.records import Key
 from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConflict, RateLimited
 
+_NOT_HELD = nullcontext()
 _Rejected = Sequence[tuple[int, Problem]]  # by the index in the request
 
 
@@ -99,7 +100,7 @@ class SubmissionPipeline:
         token = None if endpoint.dry_run else idempotency.key_of(request)
         permissive = endpoint.is_permissive(request)
         raw = await body.read(request, self._context.limits)
-        with nullcontext() if token is None else self._in_flight.hold(key.id, endpoint.path, token):
+        with _NOT_HELD if token is None else self._in_flight.hold(key.id, endpoint.path, token):
             now = self._context.clock.now()
             ids = [self._ids.new(now) for _ in range(endpoint.max_emails)]
             build = partial(self._build, endpoint, key, raw, token, ids, now)

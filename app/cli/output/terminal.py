@@ -3,15 +3,16 @@
 Strings are printed as data, never as markup. Characters that control a terminal are printed as escapes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
+import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.output.text import print_json
+from app.cli.output.text import print_json, say
 from app.mail.safe_text import escape_controls
 
 
@@ -51,6 +52,28 @@ def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, 
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
+    console.print(table)
+
+
+def show_lines(rows: Sequence[dict[str, Any]], columns: Sequence[str], whole: Set[str], *, none: str) -> None:
+    """Print one line a row: a table, in which only the columns `whole` are never cut; TSV if this is no terminal.
+
+    TSV has no heading. Line ends and TAB in a value are escaped, so the number of fields is that of the columns.
+    """
+    if not rows:
+        say(none, err=not console.is_terminal)
+        return
+    if not console.is_terminal:
+        for row in rows:
+            typer.echo("\t".join(_cell(row[column]) for column in columns))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        heading, is_whole = column.replace("_", " "), column in whole
+        width = max(len(heading), *(len(_cell(row[column])) for row in rows)) if is_whole else None
+        table.add_column(Text(heading, no_wrap=True), no_wrap=is_whole, min_width=width)
+    for row in rows:
+        table.add_row(*(Text(_cell(row[column]), no_wrap=True, overflow="ellipsis") for column in columns))
     console.print(table)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from app.mail.safe_text import escape_controls, escape_in_json
+from app.mail.times import DAY, HOUR, MINUTE
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -24,3 +25,11 @@ def print_json(value: Any) -> None:
 def timestamp(seconds: float | None) -> str | None:
     """Format epoch seconds as ISO 8601 in UTC, with whole seconds."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def age(seconds: float) -> str:
+    """Format a duration in its largest whole unit: `59s`, `59m`, `23h`, `7d`."""
+    for unit, letter in ((DAY, "d"), (HOUR, "h"), (MINUTE, "m")):
+        if seconds >= unit:
+            return f"{int(seconds // unit)}{letter}"
+    return f"{max(0, int(seconds))}s"

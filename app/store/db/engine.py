@@ -94,6 +94,12 @@ def database_file(url: str) -> Path | None:
     return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
 
 
+def display_name(url: str) -> str:
+    """Return the absolute path of an embedded database, or the URL of a server without its password."""
+    file = database_file(url)
+    return str(file.absolute()) if file else parse(url).set(drivername="postgresql").render_as_string()
+
+
 def server_dsn(url: str) -> str | None:
     """Return the connection string of a PostgreSQL server for its driver; None for an embedded database."""
     parsed = parse(url)

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Delete, Insert, Select, Update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
+
+IN_WIDTH = 32  # parameters of one IN (...): one length, so that the statement is one
 
 Statement = Select[*tuple[Any, ...]] | Insert | Update | Delete
 Values = Mapping[str, Any]
@@ -53,6 +56,14 @@ class _Form:
         for place, process in self.processes or ():
             values[place] = process(values[place])
         return values
+
+
+def in_lists(ids: Sequence[UUID]) -> Iterator[dict[str, UUID]]:
+    """Yield values `id0`, `id1` … for `IN` conditions of IN_WIDTH parameters; the last id is repeated."""
+    for start in range(0, len(ids), IN_WIDTH):
+        some = [*ids[start : start + IN_WIDTH]]
+        some += some[-1:] * (IN_WIDTH - len(some))
+        yield {f"id{place}": id for place, id in enumerate(some)}
 
 
 class PreparedStatement:

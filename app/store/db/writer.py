@@ -3,7 +3,7 @@
 A commit waits for the disk once, however many writes it has. Writes that arrive during a commit form the next group, so
 a caller waits for at most two commits. Writes of one iteration of the event loop are handed over together; otherwise
 the first would get a commit of its own. A `batchable` write waits up to BATCH_DELAY for others, because neighbouring
-rows cost little more than one, or until a write with `flush_batched_first`.
+rows cost little more than one; BATCH_SIZE of them go with the next other write.
 
 Rule 1: a caller is notified of success only after the commit has returned.
 Rule 2: an error of one item fails only that item: the group is rolled back, and each item is run again alone.
@@ -29,6 +29,7 @@ from app.store.records import WorkHint
 
 GROUP_SIZE = 256  # items at which a group is closed; it is never twice as large
 BATCH_DELAY = 0.01  # seconds that a batchable item waits for others
+BATCH_SIZE = 8  # waiting batchable items that are committed with the next other write
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -74,12 +75,10 @@ class Writer:
         *,
         hints: frozenset[WorkHint] = frozenset(),
         batchable: bool = False,
-        flush_batched_first: bool = False,
     ) -> R:
         """Return the result of `verb` for this argument once it is on disk. `hints`: work that it may have made due.
 
-        `batchable`: the commit may wait BATCH_DELAY. `flush_batched_first`: all earlier writes are committed before or
-        with it.
+        `batchable`: the commit may wait BATCH_DELAY.
         Raises StoreUnavailableError or AlreadyStoredError: nothing was stored. Raises LookupError for a verb without a
         place in the lock order.
         """
@@ -94,7 +93,7 @@ class Writer:
             self._loop.call_later(BATCH_DELAY, self._hand_over, waiting)
         elif len(waiting) == 1:
             self._loop.call_soon(self._hand_over, waiting)
-        if flush_batched_first:
+        if not batchable and len(self._batchable) >= BATCH_SIZE:
             self._asked[:0] = self._batchable
             self._batchable.clear()
         result: R = await item.future

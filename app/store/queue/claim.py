@@ -15,7 +15,7 @@ from app.frozen import frozen
 from app.mail.lifecycle import ActiveMessage, MessageState, RecipientState
 from app.mail.message.message import Envelope, Lane, OnUnknown
 from app.mail.outcome.attempt import Phase
-from app.store.db.prepared import PreparedStatement
+from app.store.db.prepared import IN_WIDTH, PreparedStatement, in_lists
 from app.store.mailboxes.ownership import OWNED
 from app.store.queue.fair_queue import LaneKey, assign_turns, current_turn
 from app.store.records import Claimed
@@ -25,7 +25,6 @@ MAX_INLINE_CONTENT = (
     64 * 1024
 )  # bytes of a content that comes with the claim: to read it by itself would cost more than to send it
 TURN_BATCH = 256  # how many that have become due get their turn in one claim
-_WIDTH = 32  # ids in one IN (...): one length, so that the statement is one
 
 LANES = tuple(Lane)  # by rank
 _URGENT, _LAST = Lane.URGENT.rank, LANES[-1].rank
@@ -93,7 +92,7 @@ _OPEN_ATTEMPT = PreparedStatement(
 _PENDING = PreparedStatement(
     select(_r.message_id, _r.address)
     .where(
-        _r.message_id.in_([bindparam(f"id{n}", type_=_r.message_id.type) for n in range(_WIDTH)]),
+        _r.message_id.in_([bindparam(f"id{n}", type_=_r.message_id.type) for n in range(IN_WIDTH)]),
         _r.state == RecipientState.PENDING,
     )
     .order_by(_r.message_id, _r.position)
@@ -108,10 +107,8 @@ def claim(connection: Connection, demands: Sequence[ClaimRequest]) -> list[list[
 def pending(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
     """Return by message the pending recipients, in the caller's order."""
     addresses: dict[UUID, list[str]] = defaultdict(list)
-    for start in range(0, len(ids), _WIDTH):
-        some = [*ids[start : start + _WIDTH]]
-        some += some[-1:] * (_WIDTH - len(some))
-        for row in _PENDING.all(connection, {f"id{n}": id for n, id in enumerate(some)}):
+    for values in in_lists(ids):
+        for row in _PENDING.all(connection, values):
             addresses[row.message_id].append(row.address)
     return addresses
 

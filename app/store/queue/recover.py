@@ -1,4 +1,4 @@
-"""Requeues messages with expired leases, and ends messages past their expiry."""
+"""Recovers messages with expired leases, and ends messages past their expiry."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -13,8 +13,10 @@ from app.mail.lifecycle import EXPIRED, ActiveMessage, Event, MessageState, Reci
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.store.db.verb import each
+from app.store.queue import in_flight
 from app.store.queue.claim import pending
-from app.store.queue.settle import AttemptResult, settle
+from app.store.queue.in_flight import AttemptResult
+from app.store.queue.settle import settle
 from app.store.records import AttemptLog
 from app.store.schema import ACTIVE, WAITING, attempts, messages, owners, recipients
 from app.store.webhooks import outbox
@@ -34,6 +36,9 @@ class ExpiredLeases:
     jitter: Callable[[], float]
     owner: UUID | None = None
 
+
+Recovered = tuple[UUID, bool | None]
+"""Message and whether it is in doubt; None: its outcome was known."""
 
 _m, _r, _a = messages.c, recipients.c, attempts.c
 
@@ -71,8 +76,8 @@ _FAIL = update(recipients).where(_r.message_id == bindparam("of"), _r.address ==
 
 
 @each
-def recover(connection: Connection, expired: ExpiredLeases) -> list[tuple[UUID, bool]]:
-    """Requeue up to BATCH_SIZE messages, evaluated like a lost connection; with each id: is it in doubt?"""
+def recover(connection: Connection, expired: ExpiredLeases) -> list[Recovered]:
+    """Settle up to BATCH_SIZE messages with an expired lease."""
     statement = _EXPIRED if expired.owner is None else _EXPIRED_OF
     rows = connection.execute(statement, {"until": expired.until, "owner": expired.owner}).all()
     return requeue(connection, rows, expired)
@@ -95,20 +100,21 @@ def expire(connection: Connection, now: float) -> list[UUID]:
     return ids
 
 
-def requeue(
-    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], expired: ExpiredLeases
-) -> list[tuple[UUID, bool]]:
-    """Requeue the locked rows of OPEN_ATTEMPTS, evaluated like a lost connection; with each id: is it in doubt?"""
+def requeue(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], expired: ExpiredLeases) -> list[Recovered]:
+    """Settle the locked rows of OPEN_ATTEMPTS: by their outcome if it is known, else like a lost connection."""
     if not rows:
         return []
+    marked = in_flight.find(connection, rows)  # after the lock: no mark is written meanwhile
     addresses = pending(connection, [row.id for row in rows])
-    results = [_result(row, addresses[row.id], expired) for row in rows]
+    known = {id for id, result in marked.items() if result is not None}
+    results = [marked.get(row.id) or _lost(row, row.id in marked, addresses[row.id], expired) for row in rows]
     settle(connection, results)
-    return [(result.claim.id, result.settlement.in_doubt) for result in results]
+    return [(one.claim.id, None if one.claim.id in known else one.settlement.in_doubt) for one in results]
 
 
-def _result(row: Row[*tuple[Any, ...]], addresses: Sequence[str], expired: ExpiredLeases) -> AttemptResult:
-    failure = Failure(Phase(row.phase), FailureKind.CRASHED, "The process that relayed it ended without a word.")
+def _lost(row: Row[*tuple[Any, ...]], marked: bool, addresses: Sequence[str], expired: ExpiredLeases) -> AttemptResult:
+    phase = Phase.DOT if marked else Phase(row.phase)
+    failure = Failure(phase, FailureKind.CRASHED, "The process that relayed it ended without a word.")
     verdicts = policy.judge(Attempt(failure.phase, failure=failure), addresses)
     message = ActiveMessage(row.due_since, row.expires_at, OnUnknown(row.on_unknown), row.unknown)
     record = AttemptLog(

@@ -4,46 +4,28 @@ Settlements are computed in app/mail/lifecycle.py and written unchanged.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Boolean, Connection, Integer, bindparam, case, delete, or_, select, update
 
 from app.frozen import frozen
-from app.mail.lifecycle import Event, MessageState, Settlement, next_state
-from app.mail.outcome.attempt import Phase
+from app.mail.lifecycle import Event, MessageState, next_state
 from app.mail.suppression import SeenBy
-from app.store.db.dialect import storable
 from app.store.db.prepared import PreparedStatement
-from app.store.records import AttemptLog, Claimed
+from app.store.queue import in_flight
+from app.store.queue.in_flight import (
+    AttemptResult,
+    LeaseProof,
+    Mark,
+    explanation_values,
+    recipient_values,
+    record_values,
+)
+from app.store.records import Claimed
 from app.store.schema import ACTIVE, attempts, messages, recipients
 from app.store.suppressions.feed import BounceReport, record_bounces
 from app.store.webhooks import outbox
-
-
-class LeaseProof(Protocol):
-    """Proof of the lease on a message: a Claimed, or a row of an expired lease."""
-
-    @property
-    def id(self) -> UUID: ...
-    @property
-    def lease(self) -> UUID: ...
-    @property
-    def number(self) -> int: ...
-
-
-@frozen
-class AttemptResult:
-    """Outcome of one attempt: its settlement and its log.
-
-    `suppression_lifetime`: seconds that an address is suppressed because of a bounce; None: no end.
-    """
-
-    claim: LeaseProof
-    settlement: Settlement
-    record: AttemptLog
-    suppression_lifetime: float | None = None
 
 
 @frozen
@@ -59,11 +41,6 @@ _m, _r, _a = messages.c, recipients.c, attempts.c
 _THIS_ATTEMPT = (_a.message_id == bindparam("of"), _a.number == bindparam("nth"))
 _FENCE = (ACTIVE, _m.id == bindparam("of"), _m.lease == bindparam("token"))
 
-_MARK_DOT = PreparedStatement(
-    update(attempts)
-    .where(*_THIS_ATTEMPT, _a.lease == bindparam("token"), _a.ended_at.is_(None))
-    .values(phase=Phase.DOT)
-)
 _END_ATTEMPT = PreparedStatement(
     update(attempts).where(*_THIS_ATTEMPT),
     sets=("ended_at", "phase", "failure", "detail", "in_doubt", "replies", "verdicts", "dialogue"),
@@ -107,9 +84,27 @@ _HELD_LEASES = (
 _RENEW = update(messages).where(_m.id == bindparam("of"))
 
 
-def mark_dot(connection: Connection, batch: Sequence[Claimed]) -> list[bool]:
+def mark_dot(connection: Connection, batch: Sequence[Mark]) -> list[bool]:
     """Record that the final dot may be sent; return for each whether the lease is still held."""
-    return _MARK_DOT.each(connection, [_fence(claimed) for claimed in batch])
+    return in_flight.write(connection, batch)
+
+
+def settle(connection: Connection, batch: Sequence[AttemptResult]) -> list[bool]:
+    """Write settlements; return for each whether the lease was still held. If not, nothing of it is written."""
+    order = sorted(range(len(batch)), key=lambda place: batch[place].claim.id)  # locked in one order everywhere
+    held = dict(zip(order, _SETTLE.each(connection, [_message_row(batch[place]) for place in order]), strict=True))
+    written = [batch[place] for place in order if held[place]]
+    if written:
+        _END_ATTEMPT.run(connection, [{**_this(one.claim), **record_values(one.record)} for one in written])
+        in_flight.remove(connection, [one.claim.id for one in written])
+    outcomes = [row for one in written for row in _recipient_rows(one)]
+    if outcomes:
+        _SETTLE_RECIPIENT.run(connection, outcomes)
+    if bounced := [report for one in written for report in _reports(one)]:
+        record_bounces(connection, bounced)
+    over = {one.claim.id: one.record.ended_at for one in written if one.settlement.state is MessageState.DONE}
+    outbox.ended(connection, over)
+    return [held[place] for place in range(len(batch))]
 
 
 def give_back(connection: Connection, batch: Sequence[Sequence[Claimed]]) -> list[None]:
@@ -119,29 +114,13 @@ def give_back(connection: Connection, batch: Sequence[Sequence[Claimed]]) -> lis
     undone = [_this(one) for one, held in zip(claimed, mine, strict=True) if held]
     if undone:
         _DELETE_ATTEMPT.run(connection, undone)
+        in_flight.remove(connection, [one["of"] for one in undone])
     return [None] * len(batch)
 
 
 def renew(connection: Connection, batch: Sequence[Renewal]) -> list[set[UUID]]:
     """Extend leases; return for each renewal those still held."""
     return [_renew(connection, renewal) for renewal in batch]
-
-
-def settle(connection: Connection, endings: Sequence[AttemptResult]) -> list[bool]:
-    """Write the settlements whose lease is still held; return for each whether it was."""
-    order = sorted(range(len(endings)), key=lambda place: endings[place].claim.id)  # locked in one order everywhere
-    held = dict(zip(order, _SETTLE.each(connection, [_message_row(endings[place]) for place in order]), strict=True))
-    written = [ending for place, ending in enumerate(endings) if held[place]]
-    if written:
-        _END_ATTEMPT.run(connection, [_attempt_row(ending) for ending in written])
-    outcomes = [row for ending in written for row in _recipient_rows(ending)]
-    if outcomes:
-        _SETTLE_RECIPIENT.run(connection, outcomes)
-    if bounced := [report for ending in written for report in _reports(ending)]:
-        record_bounces(connection, bounced)
-    over = {one.claim.id: one.record.ended_at for one in written if one.settlement.state is MessageState.DONE}
-    outbox.ended(connection, over)
-    return [held[place] for place in range(len(endings))]
 
 
 def _renew(connection: Connection, renewal: Renewal) -> set[UUID]:
@@ -159,48 +138,29 @@ def _fence(claim: LeaseProof) -> dict[str, Any]:
     return {"of": claim.id, "nth": claim.number, "token": claim.lease}
 
 
-def _message_row(ending: AttemptResult) -> dict[str, Any]:
-    settlement = ending.settlement
+def _message_row(result: AttemptResult) -> dict[str, Any]:
+    settlement = result.settlement
     over = settlement.state is MessageState.DONE
     return {
-        "of": ending.claim.id,
-        "token": ending.claim.lease,
+        "of": result.claim.id,
+        "token": result.claim.lease,
         "keeps_turn": settlement.event is Event.GIVE_BACK,  # it was not its own fault: it goes first again
         "state": settlement.state,
         "due_at": settlement.due_at,
-        "ended_at": ending.record.ended_at if over else None,
-        "explanation": asdict(settlement.explanation) if settlement.explanation else None,
+        "ended_at": result.record.ended_at if over else None,
+        "explanation": explanation_values(settlement),
         "doubts": int(settlement.in_doubt),
         "doubted": settlement.in_doubt,
     }
 
 
-def _attempt_row(ending: AttemptResult) -> dict[str, Any]:
-    record = ending.record
-    return {
-        **_this(ending.claim),
-        "ended_at": record.ended_at,
-        "phase": record.phase,
-        "failure": record.failure,
-        "detail": _plain(record.detail),
-        "in_doubt": record.in_doubt,
-        "replies": list(record.replies),
-        "verdicts": dict(record.verdicts),
-        "dialogue": list(record.dialogue),
-    }
-
-
-def _recipient_rows(ending: AttemptResult) -> list[dict[str, Any]]:
+def _recipient_rows(result: AttemptResult) -> list[dict[str, Any]]:
     return [
-        {"of": ending.claim.id, "to": address, "state": outcome.state, "reply": _plain(outcome.reply)}
-        for address, outcome in ending.settlement.recipients.items()
+        {"of": result.claim.id, "to": address, "state": state, "reply": reply}
+        for address, (state, reply) in recipient_values(result.settlement).items()
     ]
 
 
-def _plain(text: str | None) -> str | None:
-    return None if text is None else storable(text)
-
-
-def _reports(ending: AttemptResult) -> list[BounceReport]:
-    at, lifetime = ending.record.ended_at, ending.suppression_lifetime
-    return [BounceReport(ending.claim.id, bounce, SeenBy.REPLY, at, lifetime) for bounce in ending.settlement.bounces]
+def _reports(result: AttemptResult) -> list[BounceReport]:
+    at, lifetime = result.record.ended_at, result.suppression_lifetime
+    return [BounceReport(result.claim.id, bounce, SeenBy.REPLY, at, lifetime) for bounce in result.settlement.bounces]

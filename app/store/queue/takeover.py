@@ -61,6 +61,7 @@ def acquire(connection: Connection, request: Acquisition) -> Acquired | None:
         return None
     skew = request.clock_skew
     connection.execute(_TAKE, {**of, "replica": request.replica, "clock": skew.clock, "ahead": skew.ahead})
-    unfinished = requeue(connection, rows, ExpiredLeases(math.inf, request.now, request.jitter))
+    recovered = requeue(connection, rows, ExpiredLeases(math.inf, request.now, request.jitter))
+    unfinished = tuple((id, in_doubt) for id, in_doubt in recovered if in_doubt is not None)
     ahead = skew.ahead - before.ahead if skew.clock and skew.clock == before.clock else 0.0
-    return Acquired(request.mailbox, before.token + 1, request.now, tuple(unfinished), ahead)
+    return Acquired(request.mailbox, before.token + 1, request.now, unfinished, ahead)

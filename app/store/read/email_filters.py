@@ -1,4 +1,4 @@
-"""Filters of an email list as text, for GET /emails and the console.
+"""Filters of an email list as text, for GET /emails, the console and the command line.
 
 A rule returns the value of one filter, or raises ValueError with a sentence for its error.
 """
@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from app.mail.lifecycle import LastEvent
+from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.message.address import parse_address
 from app.mail.message.message import Lane
+from app.store.read.last_event import EVENTS
 from app.store.read.records import Selection
 from app.store.records import FIRST_ID, LAST_ID
 
@@ -22,28 +23,34 @@ Rule = Callable[[str], Any]
 W = TypeVar("W", bound=StrEnum)
 
 _TAG = re.compile("([A-Za-z0-9_-]{1,256})(?::([^\0]{0,1000}))?", re.ASCII)
+_ID_PREFIX = re.compile("[0-9a-f]{1,32}", re.ASCII)
+_ID_DIGITS = 32
 
 
 def selection(values: Mapping[str, Any], key_id: UUID | None = None) -> Selection:
     """Return the selection of the values by parameter.
 
     A list goes from the newest to the oldest email: those after the cursor `after` were accepted earlier.
-    `created_after` and `created_before` are the first and the last id of a time.
+    `created_after` and `created_before` are the first and the last id of a time. `event` is a member of EVENTS.
+    `key` is the id of an API key, and `key_id` of the only one whose emails may be listed.
     """
+    key = values.get("key")
+    event = values.get("event")
     before = values.get("before")
     starts = (values.get("created_after"), before and UUID(int=min(before.int + 1, LAST_ID.int)))
-    ends = (values.get("created_before"), values.get("after"))
+    others_only = None not in (key, key_id) and key != key_id
+    ends = (values.get("created_before"), values.get("after"), FIRST_ID if others_only else None)
     return Selection(
-        key_id=key_id,
-        state=values.get("state"),
-        last_event=values.get("last_event"),
+        key_id=key if key_id is None else key_id,
+        state=MessageState.HELD if event is MessageState.HELD else values.get("state"),
+        last_event=event if isinstance(event, LastEvent) else values.get("last_event"),
         recipient=values.get("to"),
         sender=values.get("from"),
         tag=values.get("tag"),
         lane=values.get("lane"),
         subject=values.get("subject"),
         start=max((one for one in starts if one), default=FIRST_ID),
-        end=min((one for one in ends if one), default=LAST_ID),
+        end=min((one for one in ends if one is not None), default=LAST_ID),
     )
 
 
@@ -53,6 +60,19 @@ def email_id(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise ValueError("It must be the id of an email, as a page of the list has it.") from None
+
+
+def id_range(text: str) -> tuple[UUID, UUID]:
+    """Return the first id with this prefix, and the id before which they end; the same for a complete id.
+
+    Hyphens are optional.
+    """
+    digits = text.strip().lower().replace("-", "")
+    if not _ID_PREFIX.fullmatch(digits):
+        raise ValueError("It must be the id of an email, or the first characters of one.")
+    first = UUID(digits.ljust(_ID_DIGITS, "0"))
+    ids = 16 ** (_ID_DIGITS - len(digits))
+    return first, first if ids == 1 else UUID(int=min(first.int + ids, LAST_ID.int))
 
 
 def one_of(words: type[W], text: str) -> W:
@@ -81,6 +101,14 @@ def subject(text: str) -> str:
     if not 1 <= len(text) <= MAX_SUBJECT_LENGTH or "\0" in text:
         raise ValueError(f"It must be 1 to {MAX_SUBJECT_LENGTH} characters of the subject.")
     return text
+
+
+def event(text: str) -> MessageState | LastEvent:
+    """Return a member of EVENTS, in any case."""
+    found = next((one for one in EVENTS if one == text.strip().lower()), None)
+    if found is None:
+        raise ValueError(f"It must be one of {', '.join(EVENTS)}.")
+    return found
 
 
 lane: Rule = partial(one_of, Lane)

@@ -34,6 +34,9 @@ STATES = {
 }
 """By event the states in which a message may have it."""
 
+EVENTS: tuple[MessageState | LastEvent, ...] = (MessageState.HELD, *LastEvent)
+"""Words for operators: `held` until one of them decides, and otherwise the last event."""
+
 _m = messages.c
 _of, _t = recipients.alias("of"), traces.alias("reported")
 _EITHER = (RecipientState.RELAYED, RecipientState.SUPPRESSED)
@@ -87,3 +90,8 @@ def last_event(email: Email, now: float) -> LastEvent:
         "late": email.tried or now - due >= DELAY_NOTICE_AFTER,
     }
     return next(event for states, rule, event in _TABLE if email.state in states and holds[rule])
+
+
+def operator_event(email: Email, now: float) -> MessageState | LastEvent:
+    """Return the word of EVENTS for an email. `now`: epoch seconds."""
+    return MessageState.HELD if email.state is MessageState.HELD else last_event(email, now)

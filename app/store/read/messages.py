@@ -16,9 +16,9 @@ from app.mail.outcome.verdict import Explanation
 from app.store.mailboxes.records import SendRecord
 from app.store.queue.claim import LANES
 from app.store.records import AttemptRecord, DeliveryRecord, Email, MessageSummary, RecipientRecord
-from app.store.schema import READY, RESTING, attempts, contents, messages, recipients, traces
+from app.store.schema import READY, RESTING, attempts, contents, in_flight, messages, recipients, traces
 
-_m, _r, _a, _t = messages.c, recipients.c, attempts.c, traces.c
+_m, _r, _a, _f, _t = messages.c, recipients.c, attempts.c, in_flight.c, traces.c
 
 _PHASES = list(Phase)
 _COUNTED = _PHASES[_PHASES.index(Phase.MAIL) :]  # phases in which the upstream may have counted the message
@@ -34,7 +34,12 @@ _TO = (
     .where(_r.message_id.in_(bindparam("ids", expanding=True)))
     .order_by(_r.message_id, _r.position)
 )
-_TRIED = select(attempts).where(_a.message_id == bindparam("id")).order_by(_a.number)
+_TRIED = (
+    select(attempts, _f.lease.label("marked"))
+    .outerjoin(in_flight, and_(_f.message_id == _a.message_id, _f.lease == _a.lease))
+    .where(_a.message_id == bindparam("id"))
+    .order_by(_a.number)
+)
 _ENDED_OF = select(_m.id).where(_m.id.in_(bindparam("ids", expanding=True)), _m.state.in_(sorted(ENDED_STATES)))
 _CONTENT = select(contents.c.content).where(contents.c.message_id == bindparam("id"))
 _READY = select(_m.due_at).where(READY, _m.pool == bindparam("pool")).limit(1)
@@ -129,7 +134,7 @@ def _attempt(row: Row[*tuple[Any, ...]]) -> AttemptRecord:
         mailbox=row.mailbox,
         started_at=row.started_at,
         ended_at=row.ended_at,
-        phase=Phase(row.phase),
+        phase=Phase(row.phase) if row.marked is None else Phase.DOT,
         failure=None if row.failure is None else FailureKind(row.failure),
         detail=row.detail,
         replies=tuple(row.replies),

@@ -32,7 +32,7 @@ def delivery_status(
     """Return the status. `queued`: of a waiting email; `capacities`: limits by mailbox."""
     ahead = queued.ahead if queued else None
     return DeliveryStatus(
-        _explain(email, queued.mailboxes if queued else (), now),
+        explain_email(email, queued.mailboxes if queued else (), now),
         position=None if ahead is None else ahead + 1,
         estimated_send_at=estimate(email.due_at or now, queued, capacities, now)
         if email.state in WAITING_STATES
@@ -40,7 +40,7 @@ def delivery_status(
     )
 
 
-def _explain(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> Explanation:
+def explain_email(email: Email, mailboxes: Iterable[MailboxRecord], now: float) -> Explanation:
     """Explain the state of an email. `mailboxes`: those of its pool; none if it does not wait."""
     scheduled_at = email.scheduled_at if email.scheduled_at is not None and email.scheduled_at > now else None
     mailbox = _awaited_mailbox(email, mailboxes, now) if is_waiting(email, now) else None

@@ -121,13 +121,14 @@ def test_a_change_that_is_not_allowed(tmp_path: Path, verb: str, state: str, tex
 
 @pytest.mark.parametrize("verb", ["retry", "cancel", "confirm", "show"])
 def test_an_unknown_email(tmp_path: Path, verb: str) -> None:
-    """The exit code is 1 for an unknown id, 2 for an invalid id, 69 for a store that cannot be opened."""
+    """The exit code is 1 for an unknown id, 2 for an invalid id, 78 for a folder that has no database."""
+    store_message(tmp_path, "queued")
     failed(
         postern(tmp_path, "emails", verb, UNKNOWN_ID), 1, f"there is no email {UNKNOWN_ID}; see: postern emails list"
     )
     assert postern(tmp_path, "emails", verb, "nope").exit_code == 2
     (tmp_path / "file").touch()
-    failed(postern(tmp_path / "file", "emails", verb, UNKNOWN_ID), 69, "cannot be made")
+    failed(postern(tmp_path / "file", "emails", verb, UNKNOWN_ID), 78, f"no database of Postern at {tmp_path}/file/")
 
 
 def test_held_messages_are_listed(tmp_path: Path) -> None:
@@ -154,6 +155,7 @@ def mailbox(folder: Path, condition: MailboxCondition | None = None) -> MailboxR
 
 def test_mailboxes_are_listed(tmp_path: Path) -> None:
     """The list has the explanation and the fix, as text and as JSON."""
+    store_message(tmp_path, "queued")
     assert postern(tmp_path, "mailboxes", "list").stdout.startswith("No mailboxes yet")
     assert json.loads(postern(tmp_path, "mailboxes", "list", "--json").stdout) == []
     mailbox(tmp_path, MailboxCondition(Health.HELD, 1_800_000_000.0, 1_800_000_300.0, 300, WHY, 1, True))
@@ -196,6 +198,7 @@ def test_requests_to_hold_and_release_a_mailbox(tmp_path: Path) -> None:
 
 def test_invalid_requests_to_hold(tmp_path: Path) -> None:
     """The exit code is 1 for an unknown mailbox, 2 for a reason that is too long."""
+    store_message(tmp_path, "queued")
     for verb in ("hold", "release"):
         failed(postern(tmp_path, "mailboxes", verb, "x@y.example"), 1, "see: postern mailboxes list")
     mailbox(tmp_path, MailboxCondition())

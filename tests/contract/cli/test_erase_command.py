@@ -82,6 +82,7 @@ def test_unfinished_emails_are_not_erased(tmp_path: Path) -> None:
 
 def test_invalid_arguments(tmp_path: Path) -> None:
     """The exit code is 2 without ids and address, with both, and for an invalid address; 1 for an unknown id."""
+    store_message(tmp_path, "queued")
     for words in ((), (UNKNOWN_ID, "--address", "a@example.net"), ("--address", "nobody"), ("nope",)):
         assert postern(tmp_path, "emails", "erase", *words).exit_code == 2
     failed(postern(tmp_path, "emails", "erase", UNKNOWN_ID), 1, f"there is no email {UNKNOWN_ID}")

@@ -58,6 +58,8 @@ def test_the_secret_is_shown_once(tmp_path: Path) -> None:
     plain = postern(tmp_path, "keys", "create", "other").stdout
     assert plain.startswith("pst_")
     assert "not shown again" in plain
+    assert f"export POSTERN_API_KEY={plain.split()[0]}\n" in plain
+    assert f"database {tmp_path}/postern.db (POSTERN_DATA_DIR decides)" in plain
 
 
 @pytest.mark.parametrize(
@@ -132,6 +134,7 @@ def test_a_key_is_revoked_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["show", "update", "rotate", "revoke"])
 def test_an_unknown_key(tmp_path: Path, command: str) -> None:
     """The exit code is 1 for an unknown id, 2 for an invalid id."""
+    create(tmp_path)
     failed(postern(tmp_path, "keys", command, UNKNOWN_ID), 1, f"there is no key {UNKNOWN_ID}")
     assert postern(tmp_path, "keys", command, "nope").exit_code == 2
 
@@ -151,14 +154,14 @@ def test_changes_are_audited(tmp_path: Path) -> None:
 
 def test_output_of_the_audit(tmp_path: Path) -> None:
     """The audit is a table or JSON, newest first, and includes decisions about emails."""
+    held = store_message(tmp_path, "held")
     assert "There are no audit entries yet." in postern(tmp_path, "audit").output
     id = create(tmp_path)["id"]
     postern(tmp_path, "keys", "update", id, "--per-day", 5)
-    email = store_message(tmp_path, "held")
-    postern(tmp_path, "emails", "retry", email)
+    postern(tmp_path, "emails", "retry", held)
     entries = json.loads(postern(tmp_path, "audit", "--json").stdout)
     assert [(one["action"], one["subject"]) for one in entries] == [
-        ("email.retried", str(email)),
+        ("email.retried", str(held)),
         ("key.updated", id),
         ("key.created", id),
     ]

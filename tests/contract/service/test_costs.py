@@ -39,21 +39,21 @@ BODY = json.dumps({**EMAIL, "text": "Twenty-five bytes a line\n" * 80}).encode()
 WIDE = {"messages_per_minute": 1_000_000, "recipients_per_day": 1_000_000_000}  # limits of the mailbox
 
 BOUNDS = {  # a message
-    "SQL statements": 7.5,
+    "SQL statements": 8.2,
     "commits": 1.1,
     "round trips": 2.0,
     "tasks": 1.1,
     "callbacks from other threads": 1.1,
     "queue puts to the writer": 1.3,
-    "calls, event loop": 980,
-    "calls, writer": 400,
+    "calls, event loop": 930,
+    "calls, writer": 460,
     "bytes kept": 2_750,  # most of it are the buffers of the three sessions
     "bytes at the peak": 7_000,
 }
 PROCESS_BOUNDS = {  # a message, as the kernel counts
     "fsync and fdatasync": 1.2,
-    "write calls": 36,
-    "bytes written": 75_000,
+    "write calls": 18,
+    "bytes written": 32_000,
 }
 
 

@@ -254,3 +254,16 @@ def test_e5_any_bytes_in_a_query(server: ApiServer, octets: bytes) -> None:
     coded = "".join(f"%{octet:02x}" for octet in octets)
     response = server.client.get(f"/emails?q={coded}")
     assert response.status_code in (200, 422), response.text
+
+
+def test_emails_of_one_key(server: ApiServer, key: str) -> None:
+    """`key` selects a key. Another key's emails are not in the list of a key without full access."""
+    one = send(server, key)
+    other = server.make_key()
+    send(server, other)
+    found = server.run(server.store.get(UUID(one)))
+    assert found is not None
+    full = server.make_key(permission=Permission.FULL_ACCESS)
+    assert ids(server, full, key_=found.key_id) == ids(server, key, key_=found.key_id) == [one]
+    assert ids(server, other, key_=found.key_id) == []
+    refused(bad(server, key_="shop"), 422, "validation_error", "key")

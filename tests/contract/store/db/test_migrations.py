@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import (
     JSON,
+    Boolean,
     Double,
     Engine,
     LargeBinary,
@@ -33,7 +34,7 @@ from app.store.keys import keys, rate_limits
 from app.store.keys.records import Key, NewKey, Permission
 from app.store.migrations import migrate, revision
 from app.store.migrations.upgrade import config as alembic_config
-from app.store.schema import metadata
+from app.store.schema import in_flight, metadata
 
 
 # An index on an expression is not compared here; the next test sees it.
@@ -170,6 +171,70 @@ def test_usage_survives_the_migration_to_new_counters(store_url: str) -> None:
         assert found.usage == usage
 
 
+def test_marks_survive_the_migration_and_the_way_back(store_url: str) -> None:
+    """Of open attempts only. What was sent and not settled is in doubt after a downgrade."""
+    with migrated(store_url, to="0016").begin() as connection:
+        for number, (state, phase, ended_at) in enumerate(
+            [("active", "dot", None), ("active", "connect", None), ("done", "dot", 5.0)], 1
+        ):
+            id, lease = UUID(int=number), UUID(int=number + 10)
+            connection.execute(
+                insert(BEFORE_IN_FLIGHT).values(id=id, key_id=id, lease=lease, state=state, **MESSAGE_BEFORE)
+            )
+            connection.execute(
+                insert(ATTEMPTS_BEFORE).values(
+                    message_id=id, lease=lease, phase=phase, ended_at=ended_at, **ATTEMPT_BEFORE
+                )
+            )
+    with migrated(store_url, to="head").begin() as connection:
+        assert [tuple(row) for row in connection.execute(select(in_flight))] == [(UUID(int=1), UUID(int=11), None)]
+        connection.execute(insert(in_flight).values(message_id=UUID(int=2), lease=UUID(int=12), outcome={"any": 1}))
+    with migrated(store_url, to="0016").begin() as connection:
+        found = connection.execute(select(ATTEMPTS_BEFORE.c.phase).order_by(ATTEMPTS_BEFORE.c.message_id))
+        assert found.scalars().all() == ["dot", "dot", "dot"]
+    assert migrate(store_url) == revision(store_url)
+
+
+BEFORE_IN_FLIGHT = table(
+    "messages",
+    *(column("id", Uuid()), column("key_id", Uuid()), column("lease", Uuid()), column("head", JSON())),
+    *(column(name) for name in ("pool", "lane", "state", "created_at", "due_since", "expires_at", "attempts")),
+    *(column(name) for name in ("unknown", "on_unknown", "message_id", "mail_from", "size")),
+    *(column("possible_duplicate", Boolean()), column("smtputf8", Boolean())),
+)
+MESSAGE_BEFORE = {
+    "pool": "default",
+    "lane": 1,
+    "created_at": 1.0,
+    "due_since": 1.0,
+    "expires_at": 9.0,
+    "attempts": 1,
+    "unknown": 0,
+    "on_unknown": "hold",
+    "message_id": "a@b",
+    "mail_from": "a@b",
+    "size": 1,
+    "head": {},
+    "possible_duplicate": False,
+    "smtputf8": False,
+}
+ATTEMPTS_BEFORE = table(
+    "attempts",
+    *(column("message_id", Uuid()), column("number"), column("mailbox"), column("lease", Uuid())),
+    *(column(name) for name in ("recipients", "started_at", "ended_at", "phase")),
+    *(column("in_doubt", Boolean()), column("replies", JSON()), column("verdicts", JSON())),
+    column("dialogue", JSON()),
+)
+ATTEMPT_BEFORE = {
+    "number": 1,
+    "mailbox": "a@b",
+    "recipients": 1,
+    "started_at": 1.0,
+    "in_doubt": False,
+    "replies": [],
+    "verdicts": {},
+    "dialogue": [],
+}
 BEFORE_POLICIES = table(
     "api_keys",
     *(column("id", Uuid()), column("digest", LargeBinary()), column("name", Text()), column("permission", Text())),

@@ -1,6 +1,7 @@
 """Writes of a worker on a claimed message, refused without its lease."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -171,16 +172,52 @@ async def test_a_renewal_extends_valid_leases_only(store: Store) -> None:
 
 
 async def test_no_mark_overtakes_a_settlement(store: Store) -> None:
-    """A settlement is durable before the next dot may leave: a session has one message in doubt."""
+    """An outcome is durable before the next dot may leave: after a crash a session has one message in doubt."""
     await accept(store, acceptance(), acceptance())
     before, following = await claim(store)
     await store.mark_dot(before)
     settling = asyncio.create_task(settle(store, before, RELAYED))
     await asyncio.sleep(0)
     assert await store.mark_dot(following)
-    assert settling.done()
+    assert await store.recover(NOW, everything=True) == [(following.id, True)]
+    await settling
     counts = await store.counts()
-    assert (counts[MessageState.DONE], counts[MessageState.ACTIVE]) == (1, 1)
+    assert (counts[MessageState.DONE], counts[MessageState.DEFERRED], counts[MessageState.ACTIVE]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("how", [RELAYED, DEFERRED, REFUSED, PAUSED, LOST])
+async def test_a_stored_outcome_is_settled_like_any_other(store: Store, how: Attempt) -> None:
+    """After a crash between the next mark and the settlement: state, recipients and attempt, marked or not."""
+    await accept(store, acceptance(), acceptance(), acceptance())
+    usual, cut_off, following = await claim(store)
+    for one in (usual, cut_off):
+        if how.phase is Phase.DOT:
+            await store.mark_dot(one)
+    await settle(store, usual, how)
+    settling = asyncio.create_task(settle(store, cut_off, how))
+    await asyncio.sleep(0)
+    await store.mark_dot(following)
+    await store.recover(NOW + 5, everything=True)
+    await settling
+    expected, found = await store.get(usual.id), await store.get(cut_off.id)
+    assert expected is not None
+    assert found is not None
+    same = replace(found, id=expected.id, message_id=expected.message_id)
+    assert same == expected
+
+
+async def test_a_refused_mark_loses_no_outcome(store: Store) -> None:
+    """The mark of a lost lease stores the outcomes all the same."""
+    await accept(store, acceptance(), acceptance())
+    lost, before = await claim(store)
+    await store.give_back([lost])
+    await store.mark_dot(before)
+    settling = asyncio.create_task(settle(store, before, RELAYED))
+    await asyncio.sleep(0)
+    assert not await store.mark_dot(lost)
+    assert await store.recover(NOW, everything=True) == []
+    await settling
+    assert (await store.counts())[MessageState.DONE] == 1
 
 
 async def test_concurrent_settlements_share_commits(store: Store) -> None:

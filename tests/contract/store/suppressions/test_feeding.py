@@ -1,5 +1,6 @@
 """Addresses that bounce are suppressed in the commit that settles the attempt: only they, and only for such codes."""
 
+import asyncio
 from dataclasses import replace
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from app.mail.suppression import BOUNCE_WINDOW, Evidence, Origin, SeenBy
 from app.store import Store
 from app.store.records import Claimed
 from app.store.retention import RetentionCutoffs
-from tests.contract.store.build import DAY, MAILBOX, NOW, accept, acceptance, claim_one, evaluated
+from tests.contract.store.build import DAY, MAILBOX, NOW, accept, acceptance, claim, claim_one, evaluated
 
 GONE, THERE = "Gone@example.com", "there@example.com"
 ACCEPTED = Reply.of(250, ["2.0.0 OK"])
@@ -131,3 +132,19 @@ async def test_a_listed_address_that_bounces_again_is_listed_longer(store: Store
     again = await store.suppression("gone@example.com", NOW)
     assert first is not None
     assert again == replace(first, expires_at=NOW + 60 + DAY)
+
+
+async def test_a_bounce_whose_settlement_a_crash_prevents_counts(store: Store) -> None:
+    """It is stored with the outcome of its attempt, by the mark of the next message."""
+    store.suppress_bounces_for(30 * DAY)
+    await accept(store, acceptance(GONE), acceptance(THERE))
+    before, following = await claim(store)
+    settling = asyncio.create_task(settle(store, before, refused(GONE)))
+    await asyncio.sleep(0)
+    assert await store.mark_dot(following)
+    await store.recover(NOW, everything=True)
+    await settling
+    found = await store.suppression("gone@example.com", NOW)
+    assert found is not None
+    assert (found.source_id, found.expires_at) == (before.id, NOW + 30 * DAY)
+    assert found.evidence == Evidence(before.id, "5.1.10", DEAD.text, SeenBy.REPLY)
