@@ -18,8 +18,8 @@ from tests.crash.process_control import ROOT, ProcessControl
 from tests.replicas.cluster import Cluster
 from tests.replicas.load import Callers, all_ended, verify_all
 
-PREVIOUS = "66644ea"  # the oldest commit that may run beside this one
-FORK_SERVER = "tests.crash.nursery"  # its module that starts replicas
+PREVIOUS = "1119190"  # the oldest commit that may run beside this one
+FORK_SERVER = "tests.crash.fork_server"  # its module that starts replicas
 EMAILS = 400
 FREE = ExchangeLimits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
 _SCHEMA = "SELECT version_num FROM alembic_version"
