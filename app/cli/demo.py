@@ -48,18 +48,43 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Exit after the first email has arrived.")] = False,
     port: Annotated[int, typer.Option(help="Port of Postern; 0 selects a free one.")] = 8025,
     data: Annotated[Path | None, typer.Option(help="Folder for the database; a temporary one by default.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Send no email; print addresses and credentials as one line of JSON.")
+    ] = False,
 ) -> None:
     """Run `postern demo`."""
     logs.configure(human=True, level="error")  # without the warning that passwords expire
     with tempfile.TemporaryDirectory(prefix="postern-demo-") as temporary:
-        arrived = run(_demo(data or Path(temporary), 0 if once else port, once=once))
+        folder = data or Path(temporary)
+        arrived = run(_serve(folder, port) if as_json else _demo(folder, 0 if once else port, once=once))
     if not arrived:
         raise end(Exit.FAILED, f"the email did not arrive within {DELIVERY_TIMEOUT} s")
 
 
-async def _demo(folder: Path, port: int, *, once: bool) -> bool:
+async def _serve(folder: Path, port: int) -> bool:
+    """Run the servers for other programs, until SIGINT or SIGTERM."""
     async with AsyncExitStack() as stack:
         demo = await _start(stack, folder, port)
+        stop = _stop_signal()
+        view.as_json(
+            url=demo.postern.url,
+            api_key=demo.key,
+            console_password=demo.console_password,
+            mailbox=MAILBOX,
+            simulator=demo.control.url,
+        )
+        await stop.wait()
+    return True
+
+
+async def _demo(folder: Path, port: int, *, once: bool) -> bool:
+    async with AsyncExitStack() as stack:
+        view.title()
+        demo = await _start(stack, folder, port)
+        simulator = demo.simulator
+        view.step("simulated Office 365", f"{simulator.host}:{simulator.port}, STARTTLS with its own CA")
+        view.step("Postern", demo.postern.url)
+        view.step("embedded database", str(folder / "postern.db"))
         id = await _post(demo)
         arrived = await _wait_for_arrival(demo)
         view.dialogue(await _email(demo, id))
@@ -72,7 +97,6 @@ async def _demo(folder: Path, port: int, *, once: bool) -> bool:
 
 
 async def _start(stack: AsyncExitStack, folder: Path, port: int) -> Demo:
-    view.title()
     password, key = secrets.token_urlsafe(16), "pst_" + secrets.token_urlsafe(24)
     console_password = secrets.token_urlsafe(12)
     simulator = Simulator(accounts=[Account(MAILBOX, password=password, send_as=("*@contoso.com",))])
@@ -82,11 +106,8 @@ async def _start(stack: AsyncExitStack, folder: Path, port: int) -> Demo:
     control = HttpServer(control_api(simulator), "127.0.0.1", 0)
     await control.start()
     stack.push_async_callback(control.stop)
-    view.step("simulated Office 365", f"{simulator.host}:{simulator.port}, STARTTLS with its own CA")
     postern = Postern(_settings(folder, port, simulator, ca_file, password, key, console_password))
     await stack.enter_async_context(postern)
-    view.step("Postern", postern.url)
-    view.step("embedded database", str(folder / "postern.db"))
     return Demo(simulator, control, postern, key, console_password)
 
 
@@ -139,13 +160,18 @@ async def _email(demo: Demo, id: str) -> dict[str, Any]:
 
 async def _follow(demo: Demo) -> None:
     """Show further emails until SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = _stop_signal()
     watch = asyncio.create_task(_watch(demo))
     await stop.wait()
     watch.cancel()
     view.stopped()
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 async def _watch(demo: Demo) -> None:

@@ -88,6 +88,11 @@ def next_steps(url: str, simulator: str, key: str, mailbox: str, console_passwor
     console.print(styled(("Press Ctrl-C to stop.", "dim")))
 
 
+def as_json(**values: str) -> None:
+    """Print one line of JSON."""
+    print(json.dumps(values), flush=True)
+
+
 def further_arrival(content: bytes) -> None:
     """Print that another email has arrived."""
     message = _parse(content)
