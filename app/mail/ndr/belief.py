@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from app.frozen import frozen
-from app.mail.message.address import AddressError, parse_address
+from app.mail.delivery.matching import recipient_key
 from app.mail.ndr.parse import RecipientReport, Report
 
 
@@ -25,20 +25,12 @@ def bounces(report: Report, mailbox: str, sent: SentEmail | None) -> Mapping[str
     """
     if sent is None or not report.message_id or report.message_id != sent.message_id:
         return {}
-    if _key(mailbox) != _key(sent.mailbox):
+    if recipient_key(mailbox) != recipient_key(sent.mailbox):
         return {}
-    on_email = {_key(address): address for address in sent.recipients}
+    on_email = {recipient_key(address): address for address in sent.recipients}
     found: dict[str, RecipientReport] = {}
     for one in report.recipients:
-        address = on_email.get(_key(one.recipient)) or on_email.get(_key(one.original_recipient))
+        address = on_email.get(recipient_key(one.recipient)) or on_email.get(recipient_key(one.original_recipient))
         if one.action == "failed" and address is not None:
             found.setdefault(address, one)
     return found
-
-
-def _key(address: str) -> str:
-    """Return the form in which addresses are compared: lower case, the domain in A-labels."""
-    try:
-        return parse_address(address).addr_spec.lower()
-    except AddressError:
-        return address.strip().lower()
