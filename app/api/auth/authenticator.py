@@ -9,6 +9,7 @@ from functools import partial
 from hashlib import sha256
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from app.api.auth.rate_limit_headers import RateLimitHeaders
 from app.api.auth.refusal_audit import KEY_CHECKED_FOR
@@ -24,6 +25,8 @@ _MAX_WAITING_LOOKUPS = 2000  # of keys that have not been valid in this process
 _TOO_MANY_LOOKUPS = "Too many unknown API keys are waiting to be looked up. Nothing was stored. Try again in a moment."
 DEFAULT_OVERLAP = 86_400  # seconds for which the old secret stays valid
 MAX_OVERLAP = 30 * 86_400
+_SEND_KEY = "Send it in the header `Authorization: Bearer <key>`."
+_OTHER_KEY_HEADERS = ("X-Api-Key", "Api-Key", "ApiKey", "X-Postmark-Server-Token", "X-Auth-Token")
 _LAST_USED_RESOLUTION = 60.0  # seconds between two updates of `last_used_at`
 
 
@@ -134,7 +137,22 @@ class Authenticator:
 
 def _bearer(request: Request) -> bytes:
     """Return the key in `Authorization: Bearer <key>` (RFC 6750 §2.1), the scheme in any case."""
-    scheme, _, token = (header(request.scope, b"authorization") or b"").strip().partition(b" ")
+    given = (header(request.scope, b"authorization") or b"").strip()
+    scheme, _, token = given.partition(b" ")
     if scheme.lower() != b"bearer" or not token.strip():
-        raise MissingKey
+        raise _missing_key(request.scope, given)
     return token.strip()
+
+
+def _missing_key(scope: Scope, given: bytes) -> MissingKey:
+    """Return the error for a header Authorization without a key. It never quotes the header: it may be a secret."""
+    if given.lower() == b"bearer":
+        return MissingKey(f"The header Authorization has no API key after `Bearer`. {_SEND_KEY}")
+    if given and b" " not in given:
+        return MissingKey(f"The header Authorization lacks the word `Bearer` before the API key. {_SEND_KEY}")
+    if given:
+        return MissingKey(f"The header Authorization has another scheme than Bearer. {_SEND_KEY}")
+    for name in _OTHER_KEY_HEADERS:
+        if header(scope, name.lower().encode()):
+            return MissingKey(f"The header {name} is not read for an API key here. {_SEND_KEY}")
+    return MissingKey()

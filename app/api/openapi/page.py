@@ -3,7 +3,7 @@
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ _BLANK_LINE = re.compile(r"\n{2,}")
 _MOST_WORDS = 12  # of an enumeration that are shown inside a line
 
 Json = Mapping[str, Any]
+_WITHOUT_OPERATION = {
+    "method_not_allowed": (("405", ""), "PUT is not possible here; use GET, HEAD, POST."),
+    "not_found": (("404", ""), "There is nothing at /email/send."),
+}
 
 
 def render(document: Json) -> tuple[bytes, str]:
@@ -29,6 +33,7 @@ def render(document: Json) -> tuple[bytes, str]:
     page = environment.get_template("docs.html").render(
         document=document,
         groups=_groups(document),
+        errors=_errors(document),
         style=Markup(style),  # noqa: S704 - our own file
         curl=_curl,
     )
@@ -99,6 +104,26 @@ def _groups(document: Json) -> list[tuple[Json, list[tuple[str, str, Json]]]]:
         if method != "head"
     ]
     return [(tag, [one for one in operations if tag["name"] in one[2]["tags"]]) for tag in document["tags"]]
+
+
+def _errors(document: Json) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Return by name the errors of all operations: status, reason ("" if none) and a sample of the sentence."""
+    found: dict[str, dict[tuple[str, str], str]] = {}
+    for _, operations in _groups(document):
+        for _, _, one in operations:
+            for status, answer in one["responses"].items():
+                for body in _error_bodies(answer):
+                    samples = found.setdefault(body["name"], {})
+                    samples.setdefault((status, body.get("reason", "")), body["message"])
+    found.update({name: {sample: text} for name, (sample, text) in _WITHOUT_OPERATION.items() if name not in found})
+    return [(name, [(*key, text) for key, text in sorted(found[name].items())]) for name in sorted(found)]
+
+
+def _error_bodies(answer: Json) -> Iterator[Json]:
+    for content in answer.get("content", {}).values():
+        for sample in (content.get("examples") or {}).values():
+            if isinstance(sample["value"], dict) and {"statusCode", "name"} <= sample["value"].keys():
+                yield sample["value"]
 
 
 def _whole(document: Json, responses: Json) -> Json:

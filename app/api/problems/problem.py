@@ -305,8 +305,13 @@ class InternalError(Problem):
     message = "Postern failed at this request. The log has the cause under its request_id."
 
 
-def problem_response(problem: Problem, scope: Scope, form: tuple[int, bytes] | None = None) -> Response:
-    """Return the response in the wire form, or in another `form` (status, body), and log client errors."""
+def problem_response(
+    problem: Problem, scope: Scope, form: tuple[int, bytes] | None = None, docs: str | None = None
+) -> Response:
+    """Return the response in the wire form, or in another `form` (status, body), and log client errors.
+
+    `docs`: path of the documentation, to whose part about this error the header field Link refers (RFC 8288).
+    """
     status, content = form or (problem.status, render(problem, scope.get("request_id")))
     if status < 500:
         logs.refused(
@@ -318,7 +323,8 @@ def problem_response(problem: Problem, scope: Scope, form: tuple[int, bytes] | N
             client=(scope.get("client") or ("",))[0],
         )
     kind = DrainingResponse if problem.unread else Response
-    return kind(content, status, dict(problem.headers), media_type="application/json")
+    link = {} if docs is None else {"link": f'<{docs}#errors-{problem.name}>; rel="help"'}
+    return kind(content, status, {**problem.headers, **link}, media_type="application/json")
 
 
 def render(problem: Problem, request_id: str | None) -> bytes:

@@ -31,7 +31,7 @@ from app.api.problems.problem import (
     Unavailable,
     problem_response,
 )
-from app.api.server import paths
+from app.api.server import paths, unknown_path
 from app.quota import Quota, network
 from app.store import StoreError
 
@@ -69,6 +69,8 @@ class RequestMiddleware:
             for route in app.routes
             if isinstance(route, APIRoute) and route.path in SUBMISSION_PATHS and route.methods == {"POST"}
         }
+        is_documented = any(getattr(route, "path", "") == unknown_path.DOCS_PATH for route in app.routes)
+        self._docs = f"{self._root_path}{unknown_path.DOCS_PATH}" if is_documented else None
         self._rates = rates
         self._refusals = refusals
 
@@ -102,7 +104,7 @@ class RequestMiddleware:
             self._check_admission(scope, caller)
             await self._application(scope)(scope, receive, send_with_id)
         except (Exception, asyncio.CancelledError) as error:
-            problem = _problem(error, scope)
+            problem = _problem(error, scope, self._docs)
             if started:
                 raise
         finally:
@@ -126,7 +128,7 @@ class RequestMiddleware:
             self._refusals.record(scope, problem)
         form = errors.render(problem) if errors.is_postmark_request(scope) else None
         try:
-            await problem_response(problem.with_traceback(None), scope, form)(scope, receive, send)
+            await problem_response(problem.with_traceback(None), scope, form, self._docs)(scope, receive, send)
         finally:
             scope["caller"].leave()
 
@@ -161,9 +163,9 @@ def _request_id(scope: Scope) -> bytes:
     return _ids.randbytes(12).hex().encode()
 
 
-def _problem(error: BaseException, scope: Scope) -> Problem:
+def _problem(error: BaseException, scope: Scope, docs: str | None) -> Problem:
     """Return the problem that describes an exception. Starlette's router raises HTTPException; a request is cancelled
-    when it exceeds the time that a stop waits."""
+    when it exceeds the time that a stop waits. `docs`: path of the documentation."""
     match error:
         case Problem():
             return error
@@ -173,7 +175,7 @@ def _problem(error: BaseException, scope: Scope) -> Problem:
         case asyncio.CancelledError():
             return Unavailable(_STOPPED, retry_after=5)
         case HTTPException(status_code=404):
-            return NotFound(f"There is nothing at {scope['path']}.")
+            return NotFound(unknown_path.sentence(scope["path"], docs))
         case HTTPException(status_code=405):
             return MethodNotAllowed(scope["method"], _allowed(scope))
         case HTTPException() if error.status_code < 500:

@@ -3,7 +3,10 @@
 All errors of a request are reported together; the first one, in the order of the members here, gives its name.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import (
@@ -28,6 +31,10 @@ from app.api.submission.headers import CustomHeaders
 from app.mail.message import inline_files
 from app.mail.message.address import Address
 from app.mail.message.message import Attachment, Lane, OnUnknown, Submission
+from app.mail.safe_text import cut, escape_controls
+
+MAX_UNKNOWN = 10  # unknown members in the warnings of one email
+MAX_UNKNOWN_NAME = 64  # characters of one that are shown
 
 # Each rule has a second argument for the OpenAPI document: the type that it accepts.
 _Address = Annotated[Address, PlainValidator(fields.entry, types.EmailAddress)]
@@ -64,7 +71,7 @@ def _required(name: str, what: str) -> Any:
 
 
 class EmailInput(BaseModel):
-    """An email to be sent. Unknown members are ignored, and null means the same as leaving a member out."""
+    """An email to be sent. Unknown members are ignored with a warning, and null means leaving a member out."""
 
     model_config = ConfigDict(
         extra="ignore",
@@ -137,7 +144,32 @@ def read_email(value: Any, reading: ValidationContext) -> Submission:
         email = EmailInput.model_validate(value, context=reading)
     except ValidationError as error:
         raise invalid(error.errors(include_url=False, include_input=False)) from None
+    if not _MEMBERS.issuperset(value):
+        _warn_of_unknown(value, reading)
     return _linked(email.submission(reading.default_lane), reading)
+
+
+def _member_names() -> Iterator[str]:
+    """Yield the names of all members, and their aliases."""
+    for name, field in EmailInput.model_fields.items():
+        match field.validation_alias:
+            case AliasChoices() as aliases:
+                yield from map(str, aliases.choices)
+            case alias:
+                yield str(alias or name)
+
+
+_MEMBERS = frozenset(_member_names())
+
+
+def _warn_of_unknown(value: Mapping[str, Any], reading: ValidationContext) -> None:
+    """Warn of members that no email has: of the first MAX_UNKNOWN, unless they are null."""
+    unknown = (name for name, member in value.items() if name not in _MEMBERS and member is not None)
+    for name in islice(unknown, MAX_UNKNOWN):
+        shown = escape_controls(cut(name, MAX_UNKNOWN_NAME))
+        near = get_close_matches(name[:MAX_UNKNOWN_NAME].lower(), _MEMBERS, n=1)
+        advice = f"; did you mean `{near[0]}`?" if near else "."
+        reading.warnings.add(shown, f"`{shown}` is unknown and was ignored{advice}")
 
 
 def _linked(submission: Submission, reading: ValidationContext) -> Submission:
