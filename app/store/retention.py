@@ -30,18 +30,22 @@ from app.store.webhooks import deliveries
 
 BATCH_SIZE = 50  # rows in one step
 BATCH_BYTES = 4 * 1024 * 1024  # bytes of contents in one step; one larger message is a step of its own
-_LOCK = 0x70727565  # PostgreSQL's advisory locks are numbers; this one is unique in Postern
+PRUNE_LOCK = 0x70727565  # PostgreSQL's advisory locks are numbers; this one is unique in Postern
 
 
 @frozen
 class RetentionCutoffs:
-    """Times (epoch seconds) by which data must have ended or happened to be removed at `now`."""
+    """Times (epoch seconds) by which data must have ended or happened to be removed at `now`.
+
+    `batch_bytes` limits the contents of one step.
+    """
 
     now: float
     contents: float
     messages: float
     events: float  # webhook events
     audit: float = 0.0
+    batch_bytes: int = BATCH_BYTES
 
 
 _m, _k = messages.c, idempotency.c
@@ -103,13 +107,17 @@ def _lock(connection: Connection) -> bool:
     """Lock until the end of the transaction; False if another process has the lock. SQLite has one writer anyway."""
     if connection.dialect.name != "postgresql":
         return True
-    return bool(connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}).scalar())
+    return bool(connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": PRUNE_LOCK}).scalar())
 
 
 def _remove_contents(connection: Connection, cutoffs: RetentionCutoffs) -> int:
     found = connection.execute(_WITH_CONTENT, {"before": cutoffs.contents}).all()
     sums = accumulate(row.size for row in found)
-    rows = [{"of": row.id} for row, so_far in zip(found, sums, strict=True) if so_far <= BATCH_BYTES or row is found[0]]
+    rows = [
+        {"of": row.id}
+        for row, so_far in zip(found, sums, strict=True)
+        if so_far <= cutoffs.batch_bytes or row is found[0]
+    ]
     execute_many(connection, _REMOVE_CONTENT, rows)
     execute_many(connection, _MARK, [{**row, "content_removed_at": cutoffs.now} for row in rows])
     return len(rows)

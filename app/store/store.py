@@ -287,9 +287,12 @@ class Store(AdminStore):
         """
         return await self._write(retention.prune, cutoffs, batchable=True)
 
-    async def shrink(self) -> int:
-        """Return up to `vacuum.BATCH_PAGES` unused pages of an embedded database to the file system; their number."""
-        return await self._write(vacuum.shrink, None, batchable=True)
+    async def shrink(self, min_free_pages: int = vacuum.MIN_FREE_PAGES) -> int:
+        """Return up to `vacuum.BATCH_PAGES` unused pages of an embedded database to the file system; their number.
+
+        `min_free_pages` stay in the file.
+        """
+        return await self._write(vacuum.shrink, min_free_pages, batchable=True)
 
     # Reads
 
@@ -297,9 +300,14 @@ class Store(AdminStore):
         """Return one message with recipients and attempts; None if there is none, or it is another key's."""
         return await self._read(partial(messages.get, id=id, key_id=key_id))
 
-    async def queue_position(self, id: UUID, now: float) -> QueuePosition | None:
-        """Return the queue position of a waiting message; None if there is no message of this id."""
-        return await self._read(partial(queue_position.queue_position, id=id, now=now))
+    async def queue_position(
+        self, id: UUID, now: float, exact: int = queue_position.EXACT_COUNT_LIMIT
+    ) -> QueuePosition | None:
+        """Return the queue position of a waiting message; None if there is no message of this id.
+
+        A position of `exact` or more is estimated.
+        """
+        return await self._read(partial(queue_position.queue_position, id=id, now=now, exact=exact))
 
     async def delivery_status(
         self, email: Email, capacities: Mapping[str, MailboxLimits], now: float

@@ -17,12 +17,12 @@ MAX_FULL_VACUUM = 128 * 1024 * 1024  # bytes; a database of this size is rewritt
 
 
 @each
-def shrink(connection: Connection, _: None) -> int:
-    """Return up to BATCH_PAGES pages; their number. 0: few pages are free."""
+def shrink(connection: Connection, min_free_pages: int) -> int:
+    """Return up to BATCH_PAGES pages; their number. 0: at most `min_free_pages`, or few, are free."""
     if connection.dialect.name != "sqlite":
         return 0
     free, pages = _number(connection, "freelist_count"), _number(connection, "page_count")
-    if free <= max(MIN_FREE_PAGES, pages // 4):
+    if free <= max(min_free_pages, pages // 4):
         return 0
     cursor = connection.connection.cursor()
     for _step in range(BATCH_PAGES):  # Python's driver executes one step of this pragma, which is one page

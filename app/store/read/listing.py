@@ -1,7 +1,7 @@
 """Lists of messages by filters, page by page. The cost of a page does not grow with the number of messages.
 
 A page is a scan of one index in the order of the ids, the order of acceptance. Conditions that the index does not cover
-are checked on each message, and a page ends after SCAN_LIMIT of them, even if it is short or empty; the next page
+are checked on each message, and a page ends after `scan_limit` of them, even if it is short or empty; the next page
 continues there.
 """
 
@@ -18,8 +18,6 @@ from app.store.read import last_event
 from app.store.read import messages as find
 from app.store.read.records import MessagePage, Selection
 from app.store.schema import BOUNCED, FAILED, SETTLED, SUPPRESSED, messages, recipients, traces
-
-SCAN_LIMIT = 10_000  # index entries read for one page
 
 T = TypeVar("T")
 
@@ -66,7 +64,7 @@ def list_emails(
 def _last(connection: Connection, scan: _IndexScan, asked: Selection, oldest_first: bool) -> UUID | None:
     """Return the last id that this scan reads; None: it reads all."""
     ids = scan.ids(asked.start, asked.end, oldest_first)
-    found: UUID | None = connection.execute(ids.offset(SCAN_LIMIT - 1).limit(1)).scalar()
+    found: UUID | None = connection.execute(ids.offset(asked.scan_limit - 1).limit(1)).scalar()
     return found
 
 

@@ -31,7 +31,7 @@ _LAST = select(_t.last).where(
 
 
 def _count(*before: ColumnElement[bool]) -> Select[int]:
-    found = select(_m.id).where(READY, _m.pool == bindparam("in_pool"), *before).limit(EXACT_COUNT_LIMIT).subquery()
+    found = select(_m.id).where(READY, _m.pool == bindparam("in_pool"), *before).limit(bindparam("exact")).subquery()
     return select(func.count()).select_from(found)
 
 
@@ -46,13 +46,13 @@ _RECIPIENTS = select(func.coalesce(func.sum(_a.recipients), 0)).where(
 )
 
 
-def queue_position(connection: Connection, id: UUID, now: float) -> QueuePosition | None:
-    """Return the position of a waiting message; None if there is no such message."""
+def queue_position(connection: Connection, id: UUID, now: float, exact: int) -> QueuePosition | None:
+    """Return the position of a waiting message, estimated from `exact` on; None if there is no such message."""
     place = connection.execute(_PLACE, {"of": id}).one_or_none()
     if place is None:
         return None
-    ahead = None if place.turn is None else _ahead(connection, id, place.pool, place.lane, place.turn)
-    return _queue_position(connection, place.pool, ahead, now)
+    ahead = None if place.turn is None else _ahead(connection, id, place.pool, place.lane, place.turn, exact)
+    return _queue_position(connection, place.pool, ahead, now, exact)
 
 
 def position_of_next(connection: Connection, lane_key: LaneKey, now: float) -> QueuePosition:
@@ -60,12 +60,13 @@ def position_of_next(connection: Connection, lane_key: LaneKey, now: float) -> Q
     pool, lane = lane_key.pool, lane_key.lane
     last = connection.execute(_LAST, {"pool": pool, "lane": lane, "key_id": lane_key.key_id}).scalar()
     turn = max(0 if last is None else last + 1, current_turn(connection, pool, lane))
-    return _queue_position(connection, pool, _ahead(connection, LAST_ID, pool, lane, turn), now)
+    ahead = _ahead(connection, LAST_ID, pool, lane, turn, EXACT_COUNT_LIMIT)
+    return _queue_position(connection, pool, ahead, now, EXACT_COUNT_LIMIT)
 
 
-def _queue_position(connection: Connection, pool: str, ahead: int | None, now: float) -> QueuePosition:
+def _queue_position(connection: Connection, pool: str, ahead: int | None, now: float, exact: int) -> QueuePosition:
     of_pool = [record for record in conditions.list_all(connection) if record.pool == pool]
-    deep = ahead is not None and ahead >= EXACT_COUNT_LIMIT
+    deep = ahead is not None and ahead >= exact
     return QueuePosition(
         ahead=ahead,
         mailboxes=tuple(of_pool),
@@ -74,13 +75,13 @@ def _queue_position(connection: Connection, pool: str, ahead: int | None, now: f
     )
 
 
-def _ahead(connection: Connection, id: UUID, pool: str, lane: int, turn: int) -> int:
-    values = {"in_pool": pool, "in_lane": lane, "at_turn": turn, "of": id}
+def _ahead(connection: Connection, id: UUID, pool: str, lane: int, turn: int, exact: int) -> int:
+    values = {"in_pool": pool, "in_lane": lane, "at_turn": turn, "of": id, "exact": exact}
     counted = sum(connection.execute(count, values).scalar_one() for count in _NEAR)
-    if counted < EXACT_COUNT_LIMIT:
+    if counted < exact:
         return counted
     before = sum(_estimated(connection, pool, higher, None) for higher in range(lane))
-    return max(EXACT_COUNT_LIMIT, before + _estimated(connection, pool, lane, turn))
+    return max(exact, before + _estimated(connection, pool, lane, turn))
 
 
 def _estimated(connection: Connection, pool: str, lane: int, turn: int | None) -> int:

@@ -10,6 +10,8 @@ from app.mail.message.message import Lane
 from app.store.mailboxes.records import MailboxRecord
 from app.store.records import FIRST_ID, LAST_ID, Email
 
+SCAN_LIMIT = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -25,6 +27,7 @@ class Selection:
     subject: str | None = None  # substring; case-insensitive
     start: UUID = FIRST_ID  # first id, inclusive
     end: UUID = LAST_ID  # last id, exclusive
+    scan_limit: int = SCAN_LIMIT  # index entries read for one page
 
 
 @dataclass(frozen=True, slots=True)

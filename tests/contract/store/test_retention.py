@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -126,13 +127,12 @@ async def test_an_idempotency_key_is_removed_after_a_day(store: Store, store_url
     assert rows(store_url)["idempotency"] == 0
 
 
-async def test_a_step_is_bounded(store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_step_is_bounded(store: Store, store_url: str) -> None:
     """By rows and by bytes of content, or one larger message: accepts wait for no more."""
     sizes = [10, 10, 300, 10, 60, 60]
     for number, size in enumerate(sizes):
         await ended(store, now=NOW + number, content=b"x" * size)
-    monkeypatch.setattr(retention, "BATCH_BYTES", 100)
-    assert await prune(store, bounds(contents=LATER)) == [2, 1, 2, 1]
+    assert await prune(store, replace(bounds(contents=LATER), batch_bytes=100)) == [2, 1, 2, 1]
     many = retention.BATCH_SIZE + 1
     for id in await accept(store, *(acceptance() for _ in range(many))):
         await store.cancel(id, NOW)
@@ -145,7 +145,7 @@ async def test_one_process_at_a_time_prunes(postgres_url: str) -> None:
     store = await Store.open(postgres_url)
     id = await ended(store)
     with psycopg.connect(postgres_url) as other:
-        other.execute("SELECT pg_advisory_xact_lock(%s)", (retention._LOCK,))
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (retention.PRUNE_LOCK,))
         assert await store.prune(bounds(contents=NOW)) == 0
     assert await store.prune(bounds(contents=NOW)) == 1
     assert await store.content(id) is None
@@ -163,9 +163,8 @@ async def test_locked_rows_are_skipped(postgres_url: str) -> None:
 
 
 @pytest.fixture
-async def small(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Store, Path]]:
+async def small(sqlite_url: str) -> AsyncIterator[tuple[Store, Path]]:
     """Store with incremental vacuum, and its file."""
-    monkeypatch.setattr(vacuum, "MIN_FREE_PAGES", 16)
     store = await Store.open(sqlite_url)
     yield store, Path(sqlite_url.removeprefix("sqlite:///"))
     await store.close()
@@ -193,7 +192,7 @@ async def test_the_file_shrinks_after_a_backlog(small: tuple[Store, Path]) -> No
     before = pages(file)
     await prune(store, bounds(contents=NOW, messages=NOW))
     freed = []
-    while part := await store.shrink():
+    while part := await store.shrink(min_free_pages=16):
         freed.append(part)
     assert max(freed) <= vacuum.BATCH_PAGES < sum(freed)
     assert pages(file) <= before - sum(freed) < before / 10

@@ -1,6 +1,7 @@
 """Lists: every filter, pages in both directions, and sparse matches over many rows."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import product
 from uuid import UUID
 
@@ -13,7 +14,6 @@ from app.mail.message.message import Lane, OnUnknown
 from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
 from app.store import Store
-from app.store.read import listing
 from app.store.read.last_event import last_event
 from app.store.read.records import Selection
 from app.store.records import Acceptance, Email, MessageSummary
@@ -49,7 +49,7 @@ async def whole(store: Store, asked: Selection, limit: int, *, oldest_first: boo
     rest: UUID | None = asked.start if oldest_first else asked.end
     while rest is not None:
         bounds = (rest, asked.end) if oldest_first else (asked.start, rest)
-        part = Selection(asked.key_id, asked.state, asked.last_event, asked.recipient, start=bounds[0], end=bounds[1])
+        part = replace(asked, start=bounds[0], end=bounds[1])
         page = await store.list_emails(part, limit, NOW, oldest_first=oldest_first)
         pages.append([email.id for email in page.emails])
         assert page.next_id is None or page.next_id not in bounds
@@ -57,9 +57,9 @@ async def whole(store: Store, asked: Selection, limit: int, *, oldest_first: boo
     return pages
 
 
-def newest(*kept: Acceptance) -> list[UUID]:
+def newest(*stored: Acceptance) -> list[UUID]:
     """Return their ids in the order of a list."""
-    return [one.id for one in reversed(kept)]
+    return [one.id for one in reversed(stored)]
 
 
 async def report(store: Store, delivered: Sequence[str], bounced: Sequence[str], now: float) -> None:
@@ -208,36 +208,34 @@ def joined(pages: Iterable[list[UUID]]) -> list[UUID]:
 
 
 @pytest.mark.parametrize(("scan", "limit"), [(1, 50), (3, 2), (7, 50), (10_000, 5)])
-async def test_pages_have_each_message_once(
-    store: Store, scan: int, limit: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_pages_have_each_message_once(store: Store, scan: int, limit: int) -> None:
     """In order, in either direction, for any scan limit."""
     await in_every_state(store)
     expected = {asked: await found(store, asked) for asked in ASKED}
-    monkeypatch.setattr(listing, "SCAN_LIMIT", scan)
     for asked in ASKED:
-        assert joined(await whole(store, asked, limit)) == expected[asked], asked
-        backwards = await whole(store, asked, limit, oldest_first=True)
+        bounded = replace(asked, scan_limit=scan)
+        assert joined(await whole(store, bounded, limit)) == expected[asked], asked
+        backwards = await whole(store, bounded, limit, oldest_first=True)
         assert joined(reversed(backwards)) == expected[asked], asked
 
 
 async def test_a_page_is_full_if_there_are_enough_matches(store: Store) -> None:
     """It says whether more follow."""
-    kept = [acceptance() for _ in range(5)]
-    await accept(store, *kept)
+    stored = [acceptance() for _ in range(5)]
+    await accept(store, *stored)
     assert [len(page) for page in await whole(store, Selection(), 2)] == [2, 2, 1]
     page = await store.list_emails(Selection(), 5, NOW)
     assert (len(page.emails), page.next_id) == (5, None)
     page = await store.list_emails(Selection(), 2, NOW, oldest_first=True)
-    assert ([email.id for email in page.emails], page.next_id) == (newest(*kept[:2]), kept[1].id)
+    assert ([email.id for email in page.emails], page.next_id) == (newest(*stored[:2]), stored[1].id)
 
 
-async def test_a_page_may_be_empty_before_the_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_may_be_empty_before_the_last(store: Store) -> None:
     """A distant match is on the next one."""
-    monkeypatch.setattr(listing, "SCAN_LIMIT", 3)
     rare = acceptance(lane=Lane.URGENT)
     await accept(store, rare, *(acceptance() for _ in range(4)))
-    first = await store.list_emails(Selection(lane=Lane.URGENT), 20, NOW)
+    asked = Selection(lane=Lane.URGENT, scan_limit=3)
+    first = await store.list_emails(asked, 20, NOW)
     assert (first.emails, first.next_id is None) == ((), False)
-    second = await store.list_emails(Selection(lane=Lane.URGENT, end=first.next_id or rare.id), 20, NOW)
+    second = await store.list_emails(replace(asked, end=first.next_id or rare.id), 20, NOW)
     assert ([email.id for email in second.emails], second.next_id) == ([rare.id], None)

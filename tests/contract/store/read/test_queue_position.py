@@ -7,15 +7,15 @@ import pytest
 from app.mail.mailbox_health import MailboxCondition
 from app.mail.message.message import Lane
 from app.store import Store
-from app.store.read import queue_position
+from app.store.read.queue_position import EXACT_COUNT_LIMIT
 from tests.contract.store.build import KEY, MAILBOX, NOW, POOL, RELAYED, accept, acceptance, claim, claim_one, settle
 
 OTHER = UUID(int=8)
 
 
-async def place(store: Store, id: UUID) -> int | None:
+async def place(store: Store, id: UUID, exact: int = EXACT_COUNT_LIMIT) -> int | None:
     """Return the number of messages before it."""
-    found = await store.queue_position(id, NOW)
+    found = await store.queue_position(id, NOW, exact)
     assert found is not None
     return found.ahead
 
@@ -34,16 +34,15 @@ async def test_the_position_equals_the_order_of_claims(store: Store) -> None:
 
 
 @pytest.mark.parametrize("near", [1_000, 10])
-async def test_a_distant_position_is_estimated(store: Store, near: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_distant_position_is_estimated(store: Store, near: int) -> None:
     """From the turns of the keys, with the same result."""
-    monkeypatch.setattr(queue_position, "EXACT_COUNT_LIMIT", near)
     await accept(store, *(acceptance(lane=Lane.URGENT) for _ in range(20)))
     await accept(store, *(acceptance() for _ in range(60)))
     await accept(store, *(acceptance(key_id=OTHER) for _ in range(40)))
     last = acceptance()
     await accept(store, last)
     await claim(store, 30)
-    assert await place(store, last.id) == 121 - 30 - 1
+    assert await place(store, last.id, near) == 121 - 30 - 1
 
 
 async def test_a_resting_or_unknown_message_has_no_position(store: Store) -> None:
