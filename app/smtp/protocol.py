@@ -90,12 +90,12 @@ class SmtpChannel(asyncio.BufferedProtocol):
     def __init__(self, transport: asyncio.Transport, listener: asyncio.Protocol | None = None) -> None:
         self.listener = listener
         self.lost: ConnectionLostError | None = None
-        self._transport = transport
+        self.transport = transport
         self._socket = transport.get_extra_info("socket")
         self._parser = ReplyParser()
         self._replies = self._parser.replies
         self._buffer = memoryview(bytearray(_READ_BUFFER_BYTES))
-        self._paused = False
+        self.paused = False  # the buffer of the transport is full
         self._waiter: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -133,13 +133,13 @@ class SmtpChannel(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """Stop writing: the buffer of the transport is full."""
-        self._paused = True
+        self.paused = True
         if self.listener is not None:
             self.listener.pause_writing()
 
     def resume_writing(self) -> None:
         """Continue writing: the buffer of the transport has space."""
-        self._paused = False
+        self.paused = False
         if self.listener is not None:
             self.listener.resume_writing()
         self._wake()
@@ -154,13 +154,13 @@ class SmtpChannel(asyncio.BufferedProtocol):
     @property
     def open(self) -> bool:
         """True if a command can be sent and its reply will not be confused with an earlier one."""
-        return not (self.lost or self._replies or self._parser.incomplete or self._transport.is_closing())
+        return not (self.lost or self._replies or self._parser.incomplete or self.transport.is_closing())
 
     def write(self, data: bytes | memoryview) -> None:
         """Write to the transport. Raises ConnectionLostError."""
-        if self.lost is not None or self._transport.is_closing():
+        if self.lost is not None or self.transport.is_closing():
             raise self._lose(FailureKind.CLOSED, "The server closed the connection.")
-        self._transport.write(data)
+        self.transport.write(data)
 
     async def read_reply(self, seconds: float) -> Reply:
         """Return the next reply. After `seconds` without one the connection is aborted. Raises ConnectionLostError."""
@@ -185,7 +185,7 @@ class SmtpChannel(asyncio.BufferedProtocol):
             timer.cancel()
 
     def _blocked(self) -> bool:
-        return self._paused and not self._replies and self.lost is None
+        return self.paused and not self._replies and self.lost is None
 
     def abort(self, kind: FailureKind, detail: str) -> ConnectionLostError:
         """Reset the connection, so that no buffered byte is sent. Return the reason for which the channel is lost.
@@ -195,7 +195,7 @@ class SmtpChannel(asyncio.BufferedProtocol):
         lost = self._lose(kind, detail)
         with contextlib.suppress(OSError, ValueError):  # closed already; uvloop raises ValueError
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
-        self._transport.abort()
+        self.transport.abort()
         return lost
 
     async def quit(self, seconds: float) -> None:
@@ -211,7 +211,7 @@ class SmtpChannel(asyncio.BufferedProtocol):
             return
         finally:
             self._lose(FailureKind.CLOSED, "The session has ended.")
-            self._transport.abort()
+            self.transport.abort()
 
     async def _until_reply(self, seconds: float) -> None:
         """Wait for a reply. The timer closes the connection even if this task cannot run."""

@@ -45,7 +45,7 @@ class Session:
         self.opened_at = time.monotonic()
         self.transaction_count = 0
         self._transaction: Transaction | None = None
-        self._channel = channel
+        self.channel = channel
         self._timeouts = timeouts
         self._handshake_lines = dialogue
         self._unusable = False
@@ -63,12 +63,12 @@ class Session:
     @property
     def reusable(self) -> bool:
         """True if another transaction may start: open, in sequence, no reply received while idle."""
-        return not self._unusable and self._channel.open
+        return not self._unusable and self.channel.open
 
     @property
     def open(self) -> bool:
         """True if QUIT can be sent."""
-        return self._channel.open
+        return self.channel.open
 
     async def send(self, envelope: Envelope, content: bytes, before_dot: BeforeDot) -> Attempt:
         """Send one message. `content` consists of CRLF lines without dot-stuffing.
@@ -82,7 +82,7 @@ class Session:
         self.transaction_count += 1
         self._unusable = True
         self._check(envelope, dialogue)
-        self._transaction = Transaction(self._channel, self.extensions, self._timeouts, dialogue, envelope, content)
+        self._transaction = Transaction(self.channel, self.extensions, self._timeouts, dialogue, envelope, content)
         attempt = await self._transaction.run(before_dot)
         self._unusable = not (attempt.phase is Phase.DOT and attempt.reply is not None and attempt.reply.positive)
         return attempt
@@ -93,31 +93,31 @@ class Session:
         try:
             reply = await self._command_reply(f"MAIL FROM:<{mail_from}>{parameter}")
             if reply.positive and not (await self._command_reply("RSET")).positive:
-                raise self._channel.abort(FailureKind.PROTOCOL, "The server refused RSET.")
+                raise self.channel.abort(FailureKind.PROTOCOL, "The server refused RSET.")
         except ConnectionLostError as lost:
-            self._channel.abort(lost.kind, lost.detail)
+            self.channel.abort(lost.kind, lost.detail)
             raise SessionError(Failure(Phase.MAIL, lost.kind, lost.detail)) from None
         except BaseException:
             self.abort()  # a late reply would be read as the reply to another command
             raise
         if reply.code == _CLOSING:
-            self._channel.abort(FailureKind.CLOSED, "The server closed the session.")
+            self.channel.abort(FailureKind.CLOSED, "The server closed the session.")
         return reply
 
     async def quit(self) -> None:
         """Send QUIT, so that the server frees the connection slot, and close. Takes at most `timeouts.quit` seconds."""
-        await self._channel.quit(self._timeouts.quit)
+        await self.channel.quit(self._timeouts.quit)
 
     def abort(self) -> None:
         """Close immediately; a running transaction raises SessionError."""
-        self._channel.abort(FailureKind.STOPPED, "Postern closed the connection.")
+        self.channel.abort(FailureKind.STOPPED, "Postern closed the connection.")
 
     async def _command_reply(self, command: str) -> Reply:
         """Send a command and return its reply. A reply that was received before the command counts only if negative."""
-        in_sequence = self._channel.open
+        in_sequence = self.channel.open
         if in_sequence:
-            self._channel.write(_encoded(command))
-        reply = await self._channel.read_reply(self._timeouts.mail)
+            self.channel.write(_encoded(command))
+        reply = await self.channel.read_reply(self._timeouts.mail)
         if reply.code >= _REFUSAL or (in_sequence and reply.positive):
             return reply
         raise _out_of_sequence(reply)

@@ -18,6 +18,7 @@ from app.smtp.failure import SessionError
 from app.smtp.handshake import ServerInfo, Session, greet
 from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, Connections, allow_dot, short_timeout
 from tests.smtp.scripted_server import GO_AHEAD, PLAIN, SECURE, ScriptedConnection, ScriptedServer
+from tests.waiting import until
 
 OK = b"250 ok\r\n250 ok\r\n"
 LARGE = HEADER + (b"x" * 76 + b"\r\n") * 60_000
@@ -63,8 +64,8 @@ def test_the_transport_has_no_other_protocol(run: Runner, tmp_path: Path) -> Non
 
         async with AsyncExitStack() as stack:
             session = await opened(stack, tmp_path, script)
-            channel = session._channel
-            assert channel._transport.get_protocol() is channel
+            channel = session.channel
+            assert channel.transport.get_protocol() is channel
             assert channel.listener is None
             gc.collect()
             for _ in range(2):
@@ -156,9 +157,7 @@ def test_writing_pauses_while_the_server_does_not_read(run: Runner, tmp_path: Pa
         async def script(connection: ScriptedConnection) -> None:
             await connection.read_until(b"DATA\r\n")
             connection.write_and_stop_reading(OK + GO_AHEAD)
-            async with asyncio.timeout(5):
-                while not session._channel._paused:
-                    await asyncio.sleep(0)
+            await until(lambda: session.channel.paused)
             connection.resume_reading()
             await connection.reply(b"250 2.0.0 OK\r\n", b"\r\n.\r\n")
 

@@ -10,6 +10,7 @@ from app.smtp.failure import SessionError
 from app.smtp.handshake import Session
 from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, Connections, allow_dot, short_timeout
 from tests.smtp.scripted_server import GO_AHEAD, ScriptedConnection
+from tests.waiting import until
 
 OK = b"250 ok\r\n250 ok\r\n"
 NO_DOT = b"\r\n.\r\n"
@@ -85,7 +86,7 @@ async def test_a_refusal_before_the_dot_is_the_reply(connections: Connections, c
 
     async def slow() -> bool:
         await said.wait()
-        while session._channel.open:  # until the reply is here
+        while session.open:  # until the reply is here
             await asyncio.sleep(0)
         return True
 
@@ -126,7 +127,7 @@ async def test_a_250_before_the_dot_is_no_reply_to_it(connections: Connections) 
         assert NO_DOT not in await connection.read_all()
 
     async def slow() -> bool:
-        while session._channel.open:
+        while session.open:
             await asyncio.sleep(0)
         return True
 
@@ -176,11 +177,8 @@ async def test_nothing_is_sent_after_a_cancelled_send(connections: Connections, 
     server = await connections.scripted_server(script, receive_buffer=4096)
     asked.session = session = await connections.logged_in(server)
     sending = asyncio.create_task(session.send(ENVELOPE, PIECES if at == "dot" else LARGE, asked))
-    async with asyncio.timeout(5):
-        while session.phase is not (Phase.DOT if at == "dot" else Phase.CONTENT):
-            await asyncio.sleep(0)
-        while at == "content" and not session._channel._paused:
-            await asyncio.sleep(0)
+    await until(lambda: session.phase is (Phase.DOT if at == "dot" else Phase.CONTENT))
+    await until(lambda: at == "dot" or session.channel.paused)
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
@@ -216,7 +214,7 @@ async def test_a_slow_reader_keeps_the_buffers_small(connections: Connections) -
         tail = b""
         while not tail.endswith(NO_DOT):
             tail = (tail + await connection.read(16_384))[-5:]
-            most = max(most, session._channel._transport.get_write_buffer_size())
+            most = max(most, session.channel.transport.get_write_buffer_size())
         await connection.write(b"250 2.0.0 OK\r\n")
 
     server = await connections.scripted_server(script, receive_buffer=16_384, limit=16_384)
