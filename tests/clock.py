@@ -1,10 +1,10 @@
-"""Event loop and clocks for tests that wait for hours: time stands while there is work and jumps to the next timer.
+"""Event loop and clocks for tests that wait for hours: time stops while there is work and jumps to the next timer.
 
-Compressing the machine's time by a factor makes a busy machine look late: 10 ms without a processor are 18 s at 1800
-times. Here an event loop keeps a time of its own. It is idle when no callback is ready, no socket has anything to say
-and no thread works for it; only then does its time move on, straight to its next timer (Trio calls that an autojump
-clock). Everything that waits by `asyncio` waits by this time: rests, timeouts, the simulator's idle sessions. Who talks
-to the loop must do so from inside its process: loopback hands over at once, so what is silent has nothing on its way.
+A clock that runs faster by a factor makes a busy machine late: 10 ms without a processor are 18 s at 1800 times. This
+event loop has its own time. It is idle when no callback is ready, no socket is readable and no thread works for it;
+only then its time moves, straight to its next timer (Trio calls that an autojump clock). Everything that waits by
+`asyncio` waits by this time: sleeps, timeouts, the simulator's idle sessions. Peers of the loop must be in its process:
+loopback delivers at once, so a socket that is not readable has no data in transit.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 from app.clock import Clock
 from app.store.db.writer import Writer
 
-LOOP_TURN = 1e-6  # seconds that a turn of the loop takes: else who rests for less than a float can tell is never rested
+LOOP_TURN = 1e-6  # seconds that a turn of the loop takes: else a sleep below the resolution of a float would not end
 MAX_JUMP = 1.0  # seconds, so that a mistake about silence costs no more
 MAX_THREAD_WAIT = 1.0  # real seconds in which a thread's work is done, or it waits for a timer itself
 
@@ -46,7 +46,7 @@ class _AutojumpSelector(selectors.DefaultSelector):
 
 
 class AutojumpLoop(asyncio.SelectorEventLoop):
-    """Event loop whose `time` stands while there is work."""
+    """Event loop whose `time` stops while there is work."""
 
     def __init__(self) -> None:
         self._autojump = _AutojumpSelector()

@@ -16,8 +16,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Ignore those folders unless one of them, or a path in it, was named."""
-    ring = next((HERE / name for name in NAMED if collection_path.is_relative_to(HERE / name)), None)
-    if ring is None:
+    suite = next((HERE / name for name in NAMED if collection_path.is_relative_to(HERE / name)), None)
+    if suite is None:
         return None
     named = (Path(config.invocation_params.dir, argument.split("::")[0]).resolve() for argument in config.args)
-    return None if any(path.is_relative_to(ring) for path in named) else True
+    return None if any(path.is_relative_to(suite) for path in named) else True

@@ -1,6 +1,6 @@
 """Simulator with a Postern in front of it on loopback, and an HTTP client with its key.
 
-With GATEWAY=nginx or GATEWAY=caddy in the environment callers come through that gateway (tests/gateway).
+With GATEWAY=nginx or GATEWAY=caddy in the environment callers connect through that gateway (tests/gateway).
 """
 
 import asyncio

@@ -36,8 +36,13 @@ async def connect(host: str, port: int, *, ipv4_only: bool, seconds: float) -> s
     return winner
 
 
-async def race(addresses: Iterable[SocketAddress], seconds: float) -> tuple[socket.socket | None, list[OSError]]:
-    """Return the first connected socket or None, and the errors of failed attempts. Other sockets are closed."""
+async def race(
+    addresses: Iterable[SocketAddress], seconds: float, attempt_delay: float = CONNECTION_ATTEMPT_DELAY
+) -> tuple[socket.socket | None, list[OSError]]:
+    """Return the first connected socket or None, and the errors of failed attempts. Other sockets are closed.
+
+    The next address is tried after a failure, or after `attempt_delay` seconds.
+    """
     waiting = list(addresses)
     attempts: set[asyncio.Task[socket.socket | OSError]] = set()
     winner: socket.socket | None = None
@@ -46,7 +51,7 @@ async def race(addresses: Iterable[SocketAddress], seconds: float) -> tuple[sock
         while winner is None and (waiting or attempts):
             if waiting:
                 attempts.add(asyncio.create_task(_attempt(waiting.pop(0), seconds)))
-            stagger = CONNECTION_ATTEMPT_DELAY if waiting else None
+            stagger = attempt_delay if waiting else None
             done, attempts = await asyncio.wait(attempts, timeout=stagger, return_when=asyncio.FIRST_COMPLETED)
             results = [task.result() for task in done]
             errors += [result for result in results if isinstance(result, OSError)]

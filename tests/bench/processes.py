@@ -20,11 +20,11 @@ _START = 30.0  # seconds to begin
 
 
 class UnavailableError(Exception):
-    """Something cannot be measured here. Its text is one plain line: why, and what mends it."""
+    """Measurement that is impossible here. Its text is one line: the reason and the fix."""
 
 
 class Process:
-    """One child. Whoever starts it must end it."""
+    """Child process. The caller that starts it must end it."""
 
     def __init__(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], errors: Path | None = None
@@ -155,7 +155,7 @@ def _resident(pid: int) -> int:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until the end of the block, so that nothing is started that nobody would end."""
+    """Delay Ctrl-C and SIGTERM until the end of the block, so that every started process is ended."""
     came: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda number, _: came.append(number)) for number in numbers]
@@ -169,7 +169,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
+    """Return a free port of loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

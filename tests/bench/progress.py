@@ -1,4 +1,4 @@
-"""What the bench says while it runs: on standard error, so that standard output has the result alone."""
+"""Progress messages of the bench, on standard error, so that standard output has the result alone."""
 
 from rich.console import Console
 

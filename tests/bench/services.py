@@ -20,7 +20,7 @@ _INSTALL = 300.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One that runs. `processes` are those whose CPU time counts; it is measured with `count` emails at a time."""
+    """Running service. `processes` are those whose CPU time counts; it is measured with `count` emails at a time."""
 
     port: int
     processes: Sequence[Process]
@@ -86,7 +86,7 @@ def node(stage: Stage) -> Service:
 
 
 def tutorial(stage: Stage) -> Service:
-    """FastAPI and BackgroundTasks, a connection for each mail, nothing kept."""
+    """FastAPI and BackgroundTasks, a connection for each mail, nothing stored."""
     return _uvicorn(stage, "tutorial", count=1000, warm_up=100, relays=True)
 
 
@@ -121,7 +121,7 @@ def _redis(stage: Stage) -> tuple[Process, int]:
         "appendonly": "yes",
         "appendfsync": "always",
         "save": "",
-        "loglevel": "warning",  # nobody reads what it says, and a full pipe would stop it
+        "loglevel": "warning",  # its output is not read, and a full pipe would block it
         "maxmemory-policy": "noeviction",
     }
     command = [server, *(word for name, value in settings.items() for word in (f"--{name}", value))]

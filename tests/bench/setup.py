@@ -73,7 +73,7 @@ class Stage:
 
     @cached_property
     def sink(self) -> "Sink":
-        """The one upstream of everybody."""
+        """Upstream server that all contestants share."""
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(self.ca_file))
         chain = self.folder / "sink.pem"
@@ -89,7 +89,7 @@ class Stage:
 
     @property
     def ca_file(self) -> Path:
-        """The authority that everybody trusts."""
+        """Certificate authority that all contestants trust."""
         return self.folder / "ca.pem"
 
     @cached_property
@@ -99,7 +99,7 @@ class Stage:
 
     @cached_property
     def upstream(self) -> dict[str, str]:
-        """How to relay, for the environment of a peer."""
+        """Environment of a peer: upstream and credentials."""
         return {
             "SMTP_HOST": "localhost",
             "SMTP_PORT": str(self.sink.port),

@@ -13,7 +13,7 @@ from tests.crash.process_control import caller_for
 from tests.harness import EMAIL
 
 LARGE = "a line of a large message\n" * 8000  # some 200 KiB: several pieces, so that a kill finds it half uploaded
-AGAIN = 0.02  # seconds until a door that is shut is tried again
+AGAIN = 0.02  # seconds until a refused connection is tried again
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Post:
 
     @property
     def accepted(self) -> bool:
-        """Whether a 200 was read."""
+        """Return whether a 200 was read."""
         return bool(self.ids)
 
     async def ask(self, http: httpx.AsyncClient) -> httpx.Response:
@@ -86,7 +86,7 @@ class Callers:
                 await self._once(post)
             except httpx.ConnectError:
                 await asyncio.sleep(AGAIN)
-            except httpx.TransportError:  # it may have been kept: only a key makes it safe to repeat
+            except httpx.TransportError:  # it may have been stored: only a key makes it safe to repeat
                 if post.key is None:
                     return
                 await asyncio.sleep(AGAIN)

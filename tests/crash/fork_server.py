@@ -1,6 +1,6 @@
 """Program that starts `postern serve` processes on command, and ends with its parent, and they with it.
 
-Those with a time of their own (tests/replicas) are the same by another door: no setting compresses time.
+Those with a faster clock (tests/replicas) are started the same way: no setting compresses time.
 
 A start costs more than a second, nearly all of it imports. Here they are made once, and every start is a fork of
 that, or a whole new interpreter when asked for. One line of JSON in, the process id out.

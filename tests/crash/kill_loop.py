@@ -22,7 +22,7 @@ from tests.waiting import WAIT_TIMEOUT
 ACCEPT = "accept"  # at a moment around the accept of a POST
 RECOVERY = "recovery"  # while it starts
 BLOCK = [*Point, *[ACCEPT] * 4, *[RECOVERY] * 2]  # the mixture: every point of the dialogue, and these
-LATE = 15.0  # seconds after which a trigger that was not reached is pulled by hand
+LATE = 15.0  # seconds after which the process is killed even if the trigger was not reached
 FREE = ExchangeLimits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
 WARM_START, COLD_START = 0.3, 1.6  # seconds within which a start is interrupted
 LATER = tuple(range(1, 13))  # the how-many-th time a point is reached
@@ -40,8 +40,8 @@ class Score:
     """Counts and times in seconds."""
 
     kills: Counter[str] = field(default_factory=Counter)
-    late: Counter[str] = field(default_factory=Counter)  # triggers pulled by hand
-    struck: list[tuple[Point, str]] = field(default_factory=list)  # where, and whose email was there
+    late: Counter[str] = field(default_factory=Counter)  # triggers that were not reached in time
+    struck: list[tuple[Point, str]] = field(default_factory=list)  # the point, and the email there
     warm: list[float] = field(default_factory=list)  # from a kill to the next message relayed
     cold: list[float] = field(default_factory=list)  # the same with a new interpreter
 
@@ -59,7 +59,7 @@ class KillLoop:
     ) -> None:
         self.score = Score()
         self._simulator = simulator
-        self._nurse = process_control
+        self._process_control = process_control
         self._environment = environment
         self._callers = callers
         self._chance = chance
@@ -71,7 +71,9 @@ class KillLoop:
     async def run(self, kills: int, every_cold: int) -> None:
         """Kill this many times; every n-th start is a new interpreter."""
         for number, trigger in zip(range(kills), self._triggers(), strict=False):
-            self._child = await self._nurse.start(self._environment, cold=number % every_cold == every_cold - 1)
+            self._child = await self._process_control.start(
+                self._environment, cold=number % every_cold == every_cold - 1
+            )
             await self._pull(trigger, self._child)
             self.score.kills[trigger] += 1
             self._down = self._loop.time(), self._simulator.clock.now()
@@ -83,7 +85,7 @@ class KillLoop:
     async def _pull(self, trigger: str, child: Child) -> None:
         if trigger in (ACCEPT, RECOVERY):
             await (self._around_an_accept() if trigger == ACCEPT else self._during_recovery(child))
-            assert not child.ended.is_set(), f"it ended by itself: {self._nurse.tail()}"
+            assert not child.ended.is_set(), f"it ended by itself: {self._process_control.tail()}"
         else:
             await self._at(Point(trigger), child)
         await child.kill()
@@ -114,7 +116,7 @@ class KillLoop:
             self.score.late[point] += 1
         finally:
             self._simulator.faults.remove("kill")
-        assert struck.is_set() or not child.ended.is_set(), f"it ended by itself: {self._nurse.tail()}"
+        assert struck.is_set() or not child.ended.is_set(), f"it ended by itself: {self._process_control.tail()}"
 
     async def _stop(self, child: Child) -> None:
         """Send SIGTERM once a message was relayed: sessions end with QUIT."""
@@ -130,7 +132,7 @@ class KillLoop:
 
         def count() -> None:
             nonlocal wanted
-            wanted -= self._callers.answered > answered  # it answers: no longer a door that is shut
+            wanted -= self._callers.answered > answered  # it answers requests
             if wanted <= 0:
                 in_flight.set()
 

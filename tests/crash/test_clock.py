@@ -130,7 +130,7 @@ async def test_a_clock_change_of_the_machine(
         pytest.skip("it is tried in the full form only")
     time_file, port = tmp_path / "time", free_port()
     time_file.write_text("+0", "ascii")
-    keeper = await process_control(
+    control = await process_control(
         LD_PRELOAD=library,
         FAKETIME_TIMESTAMP_FILE=str(time_file),
         FAKETIME_CACHE_DURATION="1",
@@ -138,7 +138,7 @@ async def test_a_clock_change_of_the_machine(
     )
     async with simulated_upstream() as simulator:
         busy = simulator.faults.add(Fault(at=Point.DATA, do=BUSY, nth=40, times=1))
-        child = await keeper.start(environment_for(simulator, tmp_path / "data", port))
+        child = await control.start(environment_for(simulator, tmp_path / "data", port))
         async with Callers(port, random.Random(6)) as callers:
             await busy.wait(WAIT_TIMEOUT)
             set_at = time.monotonic()

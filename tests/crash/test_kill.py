@@ -26,12 +26,12 @@ async def test_no_accepted_message_is_lost_by_sigkill(
     """A duplicate has one cause, and is flagged."""
     port, data = free_port(), tmp_path / "data"
     async with simulated_upstream() as simulator:
-        keeper = await process_control()
+        control = await process_control()
         environment = environment_for(simulator, data, port)
         async with Callers(port, random.Random(1), pause=0.2) as callers:
-            ring = KillLoop(simulator, keeper, environment, callers, random.Random(2))
-            await ring.run(scale.kills, scale.cold)
-            child = await keeper.start(environment)
+            kill_loop = KillLoop(simulator, control, environment, callers, random.Random(2))
+            await kill_loop.run(scale.kills, scale.cold)
+            child = await control.start(environment)
             await callers.stop()
         await child.kill()
         async with last_postern(simulator, data) as harness:
@@ -42,7 +42,7 @@ async def test_no_accepted_message_is_lost_by_sigkill(
 
         received = Received(simulator.messages)
         total = verify(emails, received)
-        score = ring.score
+        score = kill_loop.score
         assert total.emails == len(callers.accepted)
         assert all(len(post.ids) == 1 for post in callers.accepted), "one key, one id, over every kill"
         assert all(received.one_message(post.address) for post in callers.posts)
@@ -52,7 +52,7 @@ async def test_no_accepted_message_is_lost_by_sigkill(
         assert simulator.violations == []
         at_one_kill = in_doubt_together(emails)
         assert at_one_kill <= CONNECTIONS
-        assert keeper.logged("crashed") == 0, keeper.tail()
+        assert control.logged("crashed") == 0, control.tail()
         assert scale.kills < len(BLOCK) or set(score.kills) == set(BLOCK)
 
         figure(

@@ -21,7 +21,7 @@ from tests.crash.kill_loop import ends_of
 from tests.crash.verification import Received, Verification, verify
 from tests.harness import ACCOUNT, Harness, open_harness, settings_for
 
-SPEED = 200.0  # a minute in 0.3 s: Exchange's own limits can be kept to
+SPEED = 200.0  # a minute in 0.3 s: Exchange's own limits apply
 PATIENT = 0.5  # real seconds for a reply; a busy machine must not be taken for a silent upstream
 SHORT = dict.fromkeys(
     ("connect", "greeting", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "stall", "dot"), PATIENT
@@ -79,7 +79,7 @@ async def test_a_reply_that_is_always_lost(on_unknown: str, most: int, tmp_path:
 
 @pytest.fixture
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Postern with shorter timeouts than RFC 5321 asks for, which no setting allows."""
+    """Postern with shorter timeouts than those of RFC 5321, which no setting allows."""
     monkeypatch.setattr(mailbox_factory, "Timeouts", partial(Timeouts, **SHORT))
 
 

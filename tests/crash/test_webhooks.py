@@ -28,8 +28,8 @@ async def test_every_event_arrives_at_least_once(
     kills = max(5, scale.kills // 20)
     async with simulated_upstream() as simulator, Receiver() as receiver:
         environment = environment_for(simulator, data, port, POSTERN_WEBHOOK_PRIVATE_ADDRESSES="true")
-        keeper = await process_control()
-        child = await keeper.start(environment)
+        control = await process_control()
+        child = await control.start(environment)
         webhook = await made(port, receiver.url)
         async with Callers(port, chance) as callers:
             for kill in range(kills):
@@ -39,7 +39,7 @@ async def test_every_event_arrives_at_least_once(
                     await receiver.kill()
                 await asyncio.sleep(chance.uniform(0, 0.1))
                 await child.kill()
-                child = await keeper.start(environment)
+                child = await control.start(environment)
                 if kill % 2:
                     await receiver.start()
             await callers.stop()
@@ -49,10 +49,10 @@ async def test_every_event_arrives_at_least_once(
             emails = await ends(harness, callers.accepted)
             sent = {email["id"] for email in emails if email["last_event"] == "sent"}
             await receiver.until(lambda: sent <= receiver.types.keys(), WAIT_TIMEOUT)
-    assert keeper.logged("crashed") == 0, keeper.tail()
+    assert control.logged("crashed") == 0, control.tail()
     bodies = {got.id: got.body for got in receiver.got}
     assert all(bodies[got.id] == got.body for got in receiver.got), "the same octets at every try"
-    for got in receiver.got[:before][-500:]:  # the last house's clock is ahead of any verifier's
+    for got in receiver.got[:before][-500:]:  # the clock of the last process is ahead of any verifier's
         verify(got, webhook["signing_secret"])
     assert len({(got.email, got.event["type"]) for got in receiver.got}) == len(bodies), "one id for each event"
     again = sum(count - 1 for count in Counter(got.id for got in receiver.taken).values())

@@ -23,7 +23,7 @@ class Verification:
     doubts: int = 0
     flagged: int = 0  # emails that say possible_duplicate
     twice: int = 0  # emails the upstream has taken twice
-    unsent_dots: int = 0  # doubts whose content the upstream never had in whole: marked, then killed before it left
+    unsent_dots: int = 0  # attempts in doubt, but not received upstream: killed after the mark, before the final dot
 
 
 class Received:
@@ -56,18 +56,18 @@ def verify(emails: Iterable[Email], received: Received) -> Verification:
     """Verify each email and count. Raises AssertionError at the first violation of a guarantee."""
     total = Verification()
     for email in emails:
-        _judge(email, received, total)
+        _check_email(email, received, total)
     return total
 
 
-def _judge(email: Email, received: Received, total: Verification) -> None:
+def _check_email(email: Email, received: Received, total: Verification) -> None:
     [address] = email["to"]
     relay, attempts = email["relay"], email["relay"]["attempts"]
     doubts = sum(attempt["in_doubt"] for attempt in attempts)
     dots = sum(attempt["phase"] == "dot" for attempt in attempts)
     whole, copies = received.whole(address), received.copies(address)
 
-    # Accepted means kept: it ends relayed, or its doubts are a person's to settle.
+    # Accepted means stored: it ends relayed, or an operator decides about its doubt.
     state = relay["state"]
     assert state == "done" or (state == "held" and doubts), (state, email)
     assert state == "held" or [one["state"] for one in relay["recipients"]] == ["relayed"], email

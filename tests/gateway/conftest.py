@@ -1,4 +1,4 @@
-"""Each gateway in front of a Postern. They are servers, so this ring runs only when it is named: `make gateways`, or
+"""Gateways in front of a Postern. They are servers, so these tests run only when they are named: `make gateways`, or
 pytest with a path in here."""
 
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 def inner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """Postern with the default limits that trusts the gateway."""
     limits = RequestLimits(max_body_bytes=50 * MIB, max_message_bytes=35 * MIB, max_bytes_in_flight=400 * MIB)
-    with open_server(tmp_path_factory.mktemp("inner"), limits=limits, forwarders=(FORWARDER,)) as door:
-        yield door
+    with open_server(tmp_path_factory.mktemp("inner"), limits=limits, forwarders=(FORWARDER,)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ def client_of(url: str, trust: ssl.SSLContext, key: str = "none") -> httpx.Clien
 
 
 def test_an_unreachable_postern(kind: str) -> None:
-    """502 that asks for a repetition with the same Idempotency-Key and a time; Caddy's 503 says nothing was sent."""
+    """502 requests a repetition with the same Idempotency-Key and a time; Caddy's 503 says nothing was sent."""
     with gateway(kind, closed_port()) as front, client_of(front.url, front.trust()) as client:
         response = client.post("/emails", json=MINIMAL)
         body = check_error(response)

@@ -40,11 +40,11 @@ def test_mtls_requires_a_client_certificate(kind: str, inner: ApiServer) -> None
 def test_a_prefix_is_added_to_urls_in_responses(kind: str, tmp_path: Path) -> None:
     """Below /mail everything is as at the root; internal paths stay closed."""
     with (
-        open_server(tmp_path, root_path="/mail", forwarders=(FORWARDER,)) as door,
-        gateway(kind, door.port, parts=["prefix"]) as front,
+        open_server(tmp_path, root_path="/mail", forwarders=(FORWARDER,)) as server,
+        gateway(kind, server.port, parts=["prefix"]) as front,
         httpx.Client(base_url=front.url, verify=front.trust(), timeout=20) as client,
     ):
-        client.headers["authorization"] = f"Bearer {door.key}"
+        client.headers["authorization"] = f"Bearer {server.key}"
         id_ = accepted(client.post("/mail/emails", json={**MINIMAL, "attachments": [FILE]}))
         [listed] = client.get(f"/mail/emails/{id_}/attachments").json()["data"]
         assert listed["download_url"].startswith("/mail/emails/")
@@ -53,7 +53,7 @@ def test_a_prefix_is_added_to_urls_in_responses(kind: str, tmp_path: Path) -> No
         for path in ("/mail/healthz", "/mail//metrics", "//mail/readyz/", "/mail/%68ealthz", "/healthz"):
             refused(client.get(path), 404, "not_found")
         # left on by a gateway that does not take it off, it means the same
-        assert door.get(f"/mail/emails/{id_}").json()["id"] == id_
+        assert server.get(f"/mail/emails/{id_}").json()["id"] == id_
 
 
 def test_requests_per_address_are_limited(kind: str, inner: ApiServer) -> None:

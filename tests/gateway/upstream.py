@@ -21,13 +21,13 @@ class Silent:
             while True:
                 connection, _ = self._listening.accept()
                 with connection:
-                    octets = b""
-                    while b"\r\n\r\n" not in octets and (more := connection.recv(65_536)):
-                        octets += more
-                    if b"/healthz" in octets:
+                    data = b""
+                    while b"\r\n\r\n" not in data and (more := connection.recv(65_536)):
+                        data += more
+                    if b"/healthz" in data:
                         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-                    elif octets:
-                        self.heads.append(octets)
+                    elif data:
+                        self.heads.append(data)
 
 
 @contextmanager

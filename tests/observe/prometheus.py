@@ -53,7 +53,7 @@ async def running(folder: Path, target: str) -> AsyncIterator[Prometheus]:
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(DEPLOY / pattern) for pattern in config["rule_files"]]
     (job,) = config["scrape_configs"]
-    del job["dns_sd_configs"]  # there is no name to look up on loopback
+    del job["dns_sd_configs"]  # loopback has no DNS name
     job["static_configs"] = [{"targets": [target]}]
     file, port = folder / "prometheus.yml", _free_port()
     file.write_text(yaml.safe_dump(config), "utf-8")

@@ -96,8 +96,8 @@ async def test_every_query_of_the_dashboard_returns_data(tmp_path: Path) -> None
             assert (target["health"], target["labels"]["job"]) == ("up", "postern")
             rules = await prometheus.rules()
             assert {rule["health"] for rule in rules} == {"ok"}, [rule for rule in rules if rule["health"] != "ok"]
-            telling = {rule["name"] for rule in rules if rule["type"] == "alerting" and rule["alerts"]}
-            assert telling >= {
+            alerting = {rule["name"] for rule in rules if rule["type"] == "alerting" and rule["alerts"]}
+            assert alerting >= {
                 "PosternUnknownReply",
                 "PosternPossibleDuplicates",
                 "PosternMailboxHeld",

@@ -20,7 +20,7 @@ from tests.harness import KEY, PASSWORD
 from tests.waiting import WAIT_TIMEOUT
 
 BEAT, LEASE = 0.5, 2.5  # real seconds: a quarter of what they are, so that a death costs a quarter
-_LOOK = 0.05  # seconds between looks at who owns what
+_POLL_INTERVAL = 0.05  # seconds between two reads of the owners
 _OWNERS = "SELECT o.mailbox, o.replica, r.name FROM owners o LEFT JOIN replicas r ON r.id = o.replica"
 _TOML = '[[pools]]\nname = "main"\nsenders = ["*@contoso.com"]\n'
 
@@ -168,7 +168,7 @@ class Cluster:
         """Wait until this one owns this many."""
         async with asyncio.timeout(WAIT_TIMEOUT):
             while await self.count_of(number) != mailboxes:
-                await asyncio.sleep(_LOOK)
+                await asyncio.sleep(_POLL_INTERVAL)
 
     async def count_of(self, number: int) -> int:
         """Return how many it owns."""
@@ -185,7 +185,7 @@ class Cluster:
                 watch.held += len(owners) * (now - before)
                 watch.moves += sum(watch.owners.get(mailbox) != name for mailbox, name in owners.items())
                 watch.owners, before = dict(owners), now
-                await asyncio.sleep(_LOOK)
+                await asyncio.sleep(_POLL_INTERVAL)
 
     def _time(self, number: int) -> dict[str, float]:
         return {"speed": self._speed, "origin": self._origin + self._skew[number], **self._heartbeat}

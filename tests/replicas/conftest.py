@@ -53,7 +53,7 @@ async def cluster(
     async with AsyncExitStack() as stack:
 
         async def one(**facts: Any) -> Cluster:
-            keeper = await process_control()
-            return await stack.enter_async_context(Cluster(keeper, server.create_database(), tmp_path, **facts))
+            control = await process_control()
+            return await stack.enter_async_context(Cluster(control, server.create_database(), tmp_path, **facts))
 
         yield one

@@ -78,7 +78,7 @@ async def test_a_resumed_former_owner_sends_nothing(cluster: Callable[..., Any],
 
 @pytest.mark.timeout(300)
 async def test_wrong_clocks_of_hosts_do_not_affect_ownership(cluster: Callable[..., Any], figure: Figure) -> None:
-    """Five minutes apart, more than any lease: live replicas keep their mailboxes, and a dead one loses them."""
+    """Five minutes apart, more than any lease: live replicas still own their mailboxes, and a dead one loses them."""
     row = await cluster(mailboxes=4, skew=(-150.0, 150.0), limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
     await row.up(0, 1)
     await row.owned_by(0, 2)
@@ -125,7 +125,7 @@ async def test_a_restart_of_the_database_server_loses_nothing(
     """Every 200 is stored, others get 503, and every duplicate is flagged."""
     row = await cluster(mailboxes=2, speed=FAST, limits=FREE, POSTERN_MESSAGES_PER_MINUTE="1000000")
     await row.up(0, 1)
-    callers = Callers(row, 1_000_000, random.Random(7), ahead=1_000_000)  # they ask on while nothing is relayed
+    callers = Callers(row, 1_000_000, random.Random(7), ahead=1_000_000)  # they continue while nothing is relayed
     posting = asyncio.create_task(callers.post())
     for _ in range(scale.restarts):
         await until_grown(lambda: len(callers.accepted), by=100)

@@ -1,4 +1,4 @@
 """A thousand mailboxes and twenty replicas on a real PostgreSQL: throughput and load of the database.
 
-The replicas are the product's own fleets, relays and stores; only Exchange is a stand-in (exchange.py).
+The replicas are the product's own coordinators, relays and stores; only Exchange is a stand-in (exchange.py).
 """

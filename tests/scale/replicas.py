@@ -23,7 +23,7 @@ class Replica:
         self._shape = shape
         self._exchange = exchange
         self._heartbeat = heartbeat
-        self._fleet: MailboxCoordinator | None = None
+        self._coordinator: MailboxCoordinator | None = None
 
     async def open(self, url: str) -> None:
         """Open its store, without relaying."""
@@ -31,31 +31,31 @@ class Replica:
 
     async def start(self) -> None:
         """Start relaying."""
-        self._fleet = MailboxCoordinator(
+        self._coordinator = MailboxCoordinator(
             self.store, self._exchange.clock, self._name, single_node=False, heartbeat=self._heartbeat
         )
         for number in range(self._shape.mailboxes):
             name = self._shape.mailbox(number)
-            self._fleet.add(self._shape.pool(number), name, RelayLimits(), partial(self._exchange.sessions, name))
-        await self._fleet.start()
+            self._coordinator.add(self._shape.pool(number), name, RelayLimits(), partial(self._exchange.sessions, name))
+        await self._coordinator.start()
 
     async def stop(self) -> None:
         """Release its mailboxes."""
-        if self._fleet:
-            await self._fleet.stop(DRAIN)
+        if self._coordinator:
+            await self._coordinator.stop(DRAIN)
 
     @property
     def owned(self) -> int:
         """Return the number of its mailboxes."""
-        return len(self._fleet.mailboxes) if self._fleet else 0
+        return len(self._coordinator.mailboxes) if self._coordinator else 0
 
     def _free(self) -> None:
-        if self._fleet:
-            self._fleet.hint_free_mailbox()
+        if self._coordinator:
+            self._coordinator.hint_free_mailbox()
 
     def _due(self, hints: frozenset[WorkHint]) -> None:
-        if self._fleet:
-            self._fleet.hint(hints)
+        if self._coordinator:
+            self._coordinator.hint(hints)
 
 
 @asynccontextmanager

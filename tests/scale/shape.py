@@ -5,7 +5,7 @@ from uuid import UUID
 
 MINUTE = 60.0
 A_MINUTE = 30  # messages of a mailbox
-KEYS = 5  # that each pool's mail comes from
+KEYS = 5  # API keys of each pool
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ POOLS = 20
 ENOUGH = 0.95  # of the limit; below it is broken
 SETTLE, MEASURED = 30.0, 15.0  # seconds: who begins late catches up at first
 BACKLOG = 10.0  # seconds' worth of mail that waits from the beginning
-LOOK = 0.1  # seconds between two looks at what the connections wait for
+POLL_INTERVAL = 0.1  # seconds between two reads of what the connections wait for
 _PATIENCE = 300.0
 
 
@@ -42,7 +42,7 @@ class Step:
     transactions: float  # a second
     server: float  # processors' worth of time
     crowd: float  # the same of all replicas
-    others: float  # and of everybody else on the machine
+    others: float  # and of all other processes of the machine
     processors: int
     waits: dict[str, float]  # for what a connection that has work waits, and how many do at a moment
 
@@ -79,16 +79,16 @@ def _measure(gauge: Probe, crowd: Sequence[Process], shape: Shape, begin: float)
     while time.time() < begin + MEASURED:
         waits.update(gauge.waits())
         looks += 1
-        time.sleep(LOOK)
+        time.sleep(POLL_INTERVAL)
     seconds = time.monotonic() - since
     reading = difference(gauge.read(), before)
     mine, server = (_cpu(crowd) - cpu) / seconds, reading["cpu"] / seconds
-    told = [one.hear(_PATIENCE) for one in crowd]
+    reported = [one.hear(_PATIENCE) for one in crowd]
     return Step(
         mailboxes=shape.mailboxes,
         replicas=shape.replicas,
         a_second=shape.a_second,
-        share=sum(one["taken"] for one in told) / (shape.a_second * MEASURED),
+        share=sum(one["taken"] for one in reported) / (shape.a_second * MEASURED),
         transactions=reading["transactions"] / seconds,
         server=server,
         crowd=mine,

@@ -16,7 +16,7 @@ from tests.scale.exchange import LATENCY
 from tests.scale.shape import A_MINUTE, MINUTE, Shape
 
 DAY = 86_400.0
-SIZE = 2048  # octets
+SIZE = 2048  # bytes
 AT_ONCE = 200
 _LINE = b"Seventy octets of text, so that a line is about as long as mail has it.\r\n"
 _CONTENT = (b"Subject: Your receipt\r\n\r\n" + _LINE * (SIZE // len(_LINE) + 1))[: SIZE - 2] + b"\r\n"

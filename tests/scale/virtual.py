@@ -1,5 +1,5 @@
-"""All replicas in one process, in a time that stands while there is work: what they do each second, however slow the
-machine is. What a second asks of the database is counted, and so is what it costs the server.
+"""All replicas in one process, whose time stops while there is work: the work of each second, however slow the machine
+is. The statements of a second and their cost at the server are counted.
 
 Nothing is shared here that twenty processes would not share; but as work takes no time, fewer commits meet in one group
 than in truth. So the counts are the most that it can be.

@@ -51,8 +51,8 @@ def after_call(context: Any, case: Any, response: Any) -> None:
 
 @schemathesis.hook
 def filter_case(context: Any, case: Any) -> bool:
-    """Left out is what asks to wait, to be told 503, for both directions of a list at once, and what would take the key
-    away that all requests bear."""
+    """Exclude requests that wait, that expect 503, that page in both directions, or that revoke the key of all
+    requests."""
     query, headers = case.query or {}, case.headers or {}
     waits = re.search(r"wait=(\d+)", str(headers.get("Prefer", "")))
     return not (

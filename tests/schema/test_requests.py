@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 WHOLE = "WHOLE" in os.environ
 EXAMPLES, LEAST = (600, 20_000) if WHOLE else (3, 150)  # of each operation, and requests in all
 PHASES = "examples,coverage,fuzzing" if WHOLE else "examples,fuzzing"
-MOST = 400 * 2**20  # octets of memory
+MOST = 400 * 2**20  # bytes of memory
 
 
 def schemathesis(simulator: Simulator, folder: Path) -> tuple[subprocess.CompletedProcess[str], Process]:
@@ -34,7 +34,7 @@ def schemathesis(simulator: Simulator, folder: Path) -> tuple[subprocess.Complet
         assert asked.patch(f"/keys/{key['id']}", json={"messages_per_minute": 10**9}).status_code == 200
         program = [str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(HERE / "schemathesis.toml")]
         options = ["-c", "all", "--phases", PHASES, "-n", str(EXAMPLES), "--seed", "1815", "-w", "2"]
-        told = subprocess.run(
+        completed = subprocess.run(
             [*program, "run", f"{process.url}/openapi.json", "-H", f"Authorization: Bearer {KEY}", *options],
             env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.schema.hooks", "PYTHONPATH": str(HERE.parents[1])},
             cwd=folder,
@@ -42,16 +42,16 @@ def schemathesis(simulator: Simulator, folder: Path) -> tuple[subprocess.Complet
             text=True,
             check=False,
         )
-    return told, process
+    return completed, process
 
 
 @pytest.mark.timeout(3600 if WHOLE else 300)
 async def test_e5_no_request_is_answered_outside_the_specification(tmp_path: Path) -> None:
     """No 5xx and no undocumented response; afterwards the process runs, stops cleanly, and has used little memory."""
     async with Simulator(accounts=[ACCOUNT], max_records=10) as simulator:
-        told, process = await asyncio.to_thread(schemathesis, simulator, tmp_path)
-    assert told.returncode == 0, told.stdout[-20_000:] + told.stderr
-    made = re.search(r"^\s*(\d+) generated", told.stdout, re.MULTILINE)
+        completed, process = await asyncio.to_thread(schemathesis, simulator, tmp_path)
+    assert completed.returncode == 0, completed.stdout[-20_000:] + completed.stderr
+    made = re.search(r"^\s*(\d+) generated", completed.stdout, re.MULTILINE)
     assert made is not None
     print(f"{made[1]} requests, peak {process.peak / 2**20:.0f} MiB")
     assert int(made[1]) >= LEAST

@@ -19,13 +19,13 @@ import pytest
 
 PROGRAMS = Path(__file__).parent / "programs"
 _INTERPRETER = str(Path(sys.base_prefix) / "bin" / "python{}.{}".format(*sys.version_info))  # without our packages
-DAY = 86_400  # seconds after which the latest version is asked for again
+DAY = 86_400  # seconds after which the latest version is requested again
 
 
 def python(*packages: str) -> Path:
     """Return a folder with these packages of PyPI and their dependencies, for PYTHONPATH."""
     version = "py{}.{}".format(*sys.version_info)
-    return _kept([sys.executable, "-m", "pip", "install", "--quiet", "--target"], packages, version)
+    return _cached([sys.executable, "-m", "pip", "install", "--quiet", "--target"], packages, version)
 
 
 def node(*packages: str) -> Path:
@@ -34,18 +34,18 @@ def node(*packages: str) -> Path:
     if npm is None or shutil.which("node") is None:
         pytest.skip("Node.js is not installed (Debian: apt-get install nodejs npm)")
     install = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent", "--prefix"]
-    return _kept(install, packages, "npm") / "node_modules"
+    return _cached(install, packages, "npm") / "node_modules"
 
 
-def _kept(install: list[str], packages: tuple[str, ...], kind: str) -> Path:
+def _cached(install: list[str], packages: tuple[str, ...], kind: str) -> Path:
     root = Path(os.environ.get("POSTERN_SDKS_DIR") or Path.home() / ".cache" / "postern-sdks")
     folder = root / kind / re.sub(r"[^a-z0-9.-]+", "_", "+".join(packages))
     done = folder / ".done"
     if not done.exists() or done.stat().st_mtime < time.time() - DAY:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        told = subprocess.run([*install, folder, *packages], capture_output=True, text=True, check=False)
-        assert told.returncode == 0, told.stderr
+        completed = subprocess.run([*install, folder, *packages], capture_output=True, text=True, check=False)
+        assert completed.returncode == 0, completed.stderr
         done.touch()
     return folder
 

@@ -22,7 +22,7 @@ async def test_anymail_sends(harness: Harness) -> None:
     """One with an inline image and a file, a batch with metadata for each recipient, a scheduled one; an error."""
     folder = await asyncio.to_thread(python, *PACKAGES)
     given = {"logo": base64.b64encode(LOGO).decode(), "file": base64.b64encode(FILE).decode()}
-    told = await run("anymail_django.py", folder, given, "send", harness.url, KEY, **harness.environment)
+    result = await run("anymail_django.py", folder, given, "send", harness.url, KEY, **harness.environment)
     await harness.simulator.wait_for(3, WAIT_TIMEOUT)
     by_recipients = {frozenset(seen.recipients): seen for seen in harness.simulator.messages}
     single = by_recipients[frozenset({"zoe@example.net", "c@example.net", "b@example.net"})]
@@ -31,17 +31,17 @@ async def test_anymail_sends(harness: Harness) -> None:
     assert (str(message["Subject"]), str(message["To"])) == ("Größe", "Zoë <zoe@example.net>")
     assert (str(message["Cc"]), str(message["Reply-To"]), message["Bcc"]) == ("c@example.net", "help@contoso.com", None)
     assert files(message) == {
-        ("logo.png", "inline", f"<{told['cid']}>"): LOGO,
+        ("logo.png", "inline", f"<{result['cid']}>"): LOGO,
         ("März.pdf", "attachment", None): FILE,
     }
-    for one in (told["single"], told["many"], told["later"]):
+    for one in (result["single"], result["many"], result["later"]):
         assert {recipient["status"] for recipient in one.values()} == {"queued"}
-    ids = {one["id"] for one in told["many"].values()}
+    ids = {one["id"] for one in result["many"].values()}
     assert len(ids) == 2
-    (later,) = told["later"].values()
+    (later,) = result["later"].values()
     shown = (await harness.caller.get(f"/emails/{later['id']}")).json()
     assert (shown["last_event"], shown["relay"]["state"]) == ("scheduled", "queued")
-    assert told["refused"] == [422, "validation_error"]
+    assert result["refused"] == [422, "validation_error"]
     assert len(harness.simulator.messages) == 3
 
 
@@ -54,7 +54,7 @@ async def test_anymails_view_verifies_our_webhooks(harness: Harness) -> None:
         await receiver.until(lambda: bool(receiver.taken))
         got = receiver.taken[0]
     given = {"headers": got.headers, "body": got.body.decode()}
-    told = await run("anymail_django.py", folder, given, "webhook", made["signing_secret"])
-    assert (told["status"], told["forged"]) == (200, 400)
-    (event,) = told["events"]
+    result = await run("anymail_django.py", folder, given, "webhook", made["signing_secret"])
+    assert (result["status"], result["forged"]) == (200, 400)
+    (event,) = result["events"]
     assert (event["type"], event["id"], event["to"]) == ("sent", str(id), "ada@example.net")

@@ -16,12 +16,12 @@ async def test_send_read_cancel(harness: Harness, tmp_path: Path) -> None:
     async def cli(*words: str) -> dict[str, object]:
         where = {"RESEND_BASE_URL": harness.url, "RESEND_API_KEY": KEY, "HOME": str(tmp_path), **harness.environment}
         quiet = {"RESEND_NO_UPDATE_NOTIFIER": "1", "RESEND_TELEMETRY_DISABLED": "1"}
-        told: dict[str, object] = json.loads(
+        body: dict[str, object] = json.loads(
             await output(
                 ["node", str(folder / ".bin" / "resend"), "emails", *words, "--json"], folder, **where, **quiet
             )
         )
-        return told
+        return body
 
     email = ("--from", "Größe <noreply@contoso.com>", "--to", "ada@example.net", "--subject", "№ 1", "--text", "Hi")
     id = (await cli("send", *email, "--headers", "X-Order=18", "--tags", "kind=test"))["id"]

@@ -37,7 +37,7 @@ EMAIL: dict[str, Any] = {
 }
 
 
-async def means_the_same(harness: Harness, told: dict[str, Any]) -> None:
+async def means_the_same(harness: Harness, reported: dict[str, Any]) -> None:
     """Check that the single email and the good one of the batch arrived, and the code of the bad one was read."""
     await harness.simulator.wait_for(2, WAIT_TIMEOUT)
     for seen in harness.simulator.messages:
@@ -50,32 +50,32 @@ async def means_the_same(harness: Harness, told: dict[str, Any]) -> None:
             ("logo.png", "inline", "<logo.png>"): LOGO,
         }
     assert len(harness.simulator.messages) == 2
-    assert (told["sent"]["ErrorCode"], told["sent"]["Message"], told["sent"]["To"]) == (
+    assert (reported["sent"]["ErrorCode"], reported["sent"]["Message"], reported["sent"]["To"]) == (
         0,
         "OK",
         EMAIL["To"],
     )
-    good, bad = told["batch"]
+    good, bad = reported["batch"]
     assert (good["ErrorCode"], bad["ErrorCode"]) == (0, 300)
     assert bad["Message"].startswith("To[0]: ")
-    shown = (await harness.caller.get(f"/emails/{told['sent']['MessageID']}")).json()
+    shown = (await harness.caller.get(f"/emails/{reported['sent']['MessageID']}")).json()
     assert {tag["name"]: tag["value"] for tag in shown["tags"]} == {"tag": "invoice", "order": "18"}
 
 
 async def test_node(harness: Harness) -> None:
     """Its error classes depend on status and code."""
     folder = await asyncio.to_thread(node, "postmark@latest")
-    told = await run("postmark_node.cjs", folder, EMAIL, KEY, harness.url, **harness.environment)
-    await means_the_same(harness, told)
-    assert told["stranger"][:3] == ["InvalidAPIKeyError", 401, 10]
-    assert told["invalid"][:3] == ["InvalidEmailRequestError", 422, 300]
-    assert told["template"][1:3] == [422, 1101]
+    result = await run("postmark_node.cjs", folder, EMAIL, KEY, harness.url, **harness.environment)
+    await means_the_same(harness, result)
+    assert result["stranger"][:3] == ["InvalidAPIKeyError", 401, 10]
+    assert result["invalid"][:3] == ["InvalidEmailRequestError", 422, 300]
+    assert result["template"][1:3] == [422, 1101]
 
 
 async def test_python(harness: Harness) -> None:
     """Postmarker raises Postmark's code."""
     folder = await asyncio.to_thread(python, "postmarker")
-    told = await run("postmark_python.py", folder, EMAIL, KEY, harness.url + "/", **harness.environment)
-    await means_the_same(harness, told)
-    assert told["stranger"][0] == 10
-    assert told["invalid"][0] == 300
+    result = await run("postmark_python.py", folder, EMAIL, KEY, harness.url + "/", **harness.environment)
+    await means_the_same(harness, result)
+    assert result["stranger"][0] == 10
+    assert result["invalid"][0] == 300

@@ -65,32 +65,32 @@ def read_the_same(read: dict[str, Any], id: str) -> None:
 async def test_python(harness: Harness, version: str) -> None:
     """Send, batch, read, reschedule, cancel; and the class of each error that these versions have."""
     folder = await asyncio.to_thread(python, version)
-    told = await run("resend_python.py", folder, EMAIL, KEY, RESEND_API_URL=harness.url, **harness.environment)
-    assert version in ("resend", f"resend=={told['version']}")
+    result = await run("resend_python.py", folder, EMAIL, KEY, RESEND_API_URL=harness.url, **harness.environment)
+    assert version in ("resend", f"resend=={result['version']}")
     means_the_same(await arrived(harness))
-    read_the_same(told["read"], told["id"])
-    assert told["replayed"]
-    assert told["updated"]
-    assert told["cancelled"]
-    assert (told["event"], told["moved"][:20]) == ("canceled", "2026-12-24T08:00:00.")
-    assert told["stranger"][:2] == ["InvalidApiKeyError", "403"]
-    assert told["invalid"][:2] == ["ValidationError", "422"]
-    assert told["invalid"][2].startswith("to[0]: ")
-    assert told["missing"][1] == "422"
-    assert told["missing"][0] == ("MissingRequiredFieldsError" if version == "resend" else "ResendError")
-    assert told["unknown"][1] == "404"
+    read_the_same(result["read"], result["id"])
+    assert result["replayed"]
+    assert result["updated"]
+    assert result["cancelled"]
+    assert (result["event"], result["moved"][:20]) == ("canceled", "2026-12-24T08:00:00.")
+    assert result["stranger"][:2] == ["InvalidApiKeyError", "403"]
+    assert result["invalid"][:2] == ["ValidationError", "422"]
+    assert result["invalid"][2].startswith("to[0]: ")
+    assert result["missing"][1] == "422"
+    assert result["missing"][0] == ("MissingRequiredFieldsError" if version == "resend" else "ResendError")
+    assert result["unknown"][1] == "404"
 
 
 async def test_node_suppressions(harness: Harness) -> None:
     """Add, list, read, remove, and both batches, of the newest version: older ones have none."""
     folder = await asyncio.to_thread(node, "resend@latest")
-    told = await run("resend_suppressions.cjs", folder, None, KEY, RESEND_BASE_URL=harness.url, **harness.environment)
-    assert told["errors"] == [None] * 6
-    assert (told["read"]["email"], told["read"]["origin"]) == ("anna@example.com", "manual")
-    assert {one["id"] for one in told["listed"]} == {told["added"], *told["several"]}
-    assert (told["removed"]["id"], told["removed"]["deleted"]) == (told["added"], True)
-    assert [one["deleted"] for one in told["gone"]] == [True, True]
-    assert told["missing"]["name"] == "not_found"
+    result = await run("resend_suppressions.cjs", folder, None, KEY, RESEND_BASE_URL=harness.url, **harness.environment)
+    assert result["errors"] == [None] * 6
+    assert (result["read"]["email"], result["read"]["origin"]) == ("anna@example.com", "manual")
+    assert {one["id"] for one in result["listed"]} == {result["added"], *result["several"]}
+    assert (result["removed"]["id"], result["removed"]["deleted"]) == (result["added"], True)
+    assert [one["deleted"] for one in result["gone"]] == [True, True]
+    assert result["missing"]["name"] == "not_found"
 
 
 @pytest.mark.parametrize("version", ["resend@latest", "resend@6.1.0", "resend@4.0.0"])
@@ -98,13 +98,13 @@ async def test_node(harness: Harness, version: str) -> None:
     """The same, with a Buffer as an attachment and names in camel case."""
     folder = await asyncio.to_thread(node, version)
     email = {NODE_WORDS.get(name, name): value for name, value in EMAIL.items()}
-    told = await run("resend_node.cjs", folder, email, KEY, RESEND_BASE_URL=harness.url, **harness.environment)
+    result = await run("resend_node.cjs", folder, email, KEY, RESEND_BASE_URL=harness.url, **harness.environment)
     means_the_same(await arrived(harness))
-    read_the_same(told["read"], told["id"])
-    assert told["updated"]
-    assert told["cancelled"]
-    assert (told["event"], told["moved"][:20]) == ("canceled", "2026-12-24T08:00:00.")
-    assert told["stranger"]["name"] == "invalid_api_key"
-    assert told["invalid"]["name"] == "validation_error"
-    assert told["missing"]["name"] == "missing_required_field"
-    assert told["unknown"]["name"] == "not_found"
+    read_the_same(result["read"], result["id"])
+    assert result["updated"]
+    assert result["cancelled"]
+    assert (result["event"], result["moved"][:20]) == ("canceled", "2026-12-24T08:00:00.")
+    assert result["stranger"]["name"] == "invalid_api_key"
+    assert result["invalid"]["name"] == "validation_error"
+    assert result["missing"]["name"] == "missing_required_field"
+    assert result["unknown"]["name"] == "not_found"

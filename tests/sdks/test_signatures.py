@@ -17,6 +17,6 @@ async def test_node(harness: Harness) -> None:
         await receiver.until(lambda: bool(receiver.taken))
         got = receiver.taken[0]
     given = {"secret": made["signing_secret"], "body": got.body.decode(), "headers": got.headers}
-    told = await run("verify.cjs", folder, given)
-    judged = {"ours": False, "forged": True}
-    assert told == {"svix": judged, "standardwebhooks": judged, "resend": judged}
+    result = await run("verify.cjs", folder, given)
+    verdict = {"ours": False, "forged": True}
+    assert result == {"svix": verdict, "standardwebhooks": verdict, "resend": verdict}

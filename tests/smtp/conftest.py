@@ -40,7 +40,7 @@ _FIELDS = {
 
 
 def short_timeout(phase: Phase) -> Timeouts:
-    """Return timeouts with 0.3 s for one phase; all other phases keep the default."""
+    """Return timeouts with 0.3 s for one phase; all other phases have the default."""
     return replace(Timeouts(min_upload_rate=1e9), **{_FIELDS[phase]: 0.3})
 
 

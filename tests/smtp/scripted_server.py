@@ -16,7 +16,7 @@ PLAIN = EHLO + b"250 STARTTLS\r\n"
 SECURE = EHLO + b"250-AUTH LOGIN XOAUTH2\r\n250 SMTPUTF8\r\n"
 GO_AHEAD = b"354 Start mail input; end with <CRLF>.<CRLF>\r\n"
 SCRIPT_TIMEOUT = 10.0  # seconds until a script that waits in vain fails
-_LIMIT = 2**24  # octets heard in one go
+_LIMIT = 2**24  # bytes received at once
 
 
 class ScriptedConnection:

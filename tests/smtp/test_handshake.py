@@ -15,6 +15,7 @@ from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session, open_session
 from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, PASSWORD, Connections, allow_dot, short_timeout
 from tests.smtp.scripted_server import PLAIN, SECURE, ScriptedConnection
+from tests.waiting import until
 
 STEPS = {
     Point.GREETING: Phase.GREETING,
@@ -27,7 +28,7 @@ NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | SlowWrite | Garbage, F
     "reset": (Reset(), FailureKind.CLOSED),
     "half": (Half(5), FailureKind.CLOSED),
     "silent": (Silence(), FailureKind.TIMEOUT),
-    "an octet at a time": (SlowWrite(10), FailureKind.TIMEOUT),  # each comes in time, the reply does not
+    "an octet at a time": (SlowWrite(10), FailureKind.TIMEOUT),  # each byte is in time, the reply is not
     "garbage": (Garbage(b"what is this?\r\n"), FailureKind.PROTOCOL),
     "out of turn": (Garbage(b"354 go ahead\r\n"), FailureKind.PROTOCOL),
 }
@@ -91,9 +92,7 @@ async def test_a_refused_step_is_a_value(connections: Connections, point: Point,
     assert refused.phase is STEPS[point]
     assert str(refused.reply) == reply
     assert refused.dialogue[-1].text == reply
-    async with asyncio.timeout(5):
-        while simulator.sessions[0].closed_at is None:
-            await asyncio.sleep(0)
+    await until(lambda: simulator.sessions[0].closed_at is not None)
 
 
 @pytest.mark.parametrize(("point", "name"), [*product(STEPS, NO_REPLY)])
@@ -133,7 +132,7 @@ async def test_a_wrong_password_is_one_failed_login(connections: Connections) ->
 
 
 async def test_a_mechanism_that_is_not_offered_is_not_tried(connections: Connections) -> None:
-    """The sentence lists the offered ones."""
+    """The sentence lists the mechanisms of the server."""
     simulator = await connections.simulator(profile=ServerProfile(mechanisms=("XOAUTH2",)))
     with pytest.raises(SessionError) as caught:
         await connections.open_session(simulator)
@@ -182,9 +181,7 @@ async def test_a_cancelled_opening_closes_its_connection(connections: Connection
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    async with asyncio.timeout(5):
-        while simulator.sessions[0].closed_at is None:
-            await asyncio.sleep(0)
+    await until(lambda: simulator.sessions[0].closed_at is not None)
 
 
 async def test_connection_refused(connections: Connections) -> None:

@@ -10,7 +10,6 @@ import pytest
 import uvloop
 
 from app.mail.outcome.attempt import FailureKind, Phase
-from app.smtp import happy_eyeballs as module
 from app.smtp.failure import SessionError
 from app.smtp.happy_eyeballs import SocketAddress, connect, race
 
@@ -69,13 +68,11 @@ def test_the_next_address_is_tried_beside_a_silent_one(run: Runner) -> None:
     run(scenario())
 
 
-def test_the_next_address_is_tried_at_once_after_a_refusal(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CONNECTION_ATTEMPT_DELAY", 60.0)
-
+def test_the_next_address_is_tried_at_once_after_a_refusal(run: Runner) -> None:
     async def scenario() -> None:
         async with listening() as good:
             with refusing() as bad:
-                sock, errors = await race([bad, good], 30.0)
+                sock, errors = await race([bad, good], 30.0, attempt_delay=60.0)
         assert sock is not None
         assert [type(error) for error in errors] == [ConnectionRefusedError]
         sock.close()

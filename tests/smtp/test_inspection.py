@@ -15,6 +15,7 @@ from app.smtp.protocol import MAX_LINE_BYTES
 from app.smtp.timeouts import Timeouts
 from tests.smtp.conftest import MAILBOX, Connections
 from tests.smtp.scripted_server import PLAIN, SECURE, Script, ScriptedConnection
+from tests.waiting import until
 
 READY = b"220 server ready\r\n"
 LONG = b"250-" + b"x" * MAX_LINE_BYTES + b"\r\n250 ok\r\n"
@@ -92,7 +93,7 @@ GREETED: dict[Where, Phase] = {
     at_starttls: Phase.STARTTLS,
     at_ehlo_again: Phase.STARTTLS,
 }
-LOOKED = {where: phase for where, phase in GREETED.items() if where is not at_ehlo_again}
+INSPECTED = {where: phase for where, phase in GREETED.items() if where is not at_ehlo_again}
 
 
 async def fails(asked: Awaitable[object], phase: Phase, kind: FailureKind) -> None:
@@ -113,11 +114,11 @@ async def test_a_failed_greeting_has_phase_and_kind(connections: Connections, wh
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("where", LOOKED, ids=lambda where: where.__name__)
+@pytest.mark.parametrize("where", INSPECTED, ids=lambda where: where.__name__)
 async def test_inspect_certificate_fails(connections: Connections, where: Where, fault: str) -> None:
     """inspect_certificate raises the same errors."""
     server = await connections.scripted_server(where(fault))
-    await fails(inspect_certificate(connections.upstream_to(server, IMPATIENT)), LOOKED[where], FAULTS[fault][1])
+    await fails(inspect_certificate(connections.upstream_to(server, IMPATIENT)), INSPECTED[where], FAULTS[fault][1])
     await server.done()
 
 
@@ -267,9 +268,7 @@ async def test_an_early_reply_to_mail_counts_only_as_a_refusal(connections: Conn
 
     server = await connections.scripted_server(script)
     session = await connections.logged_in(server)
-    async with asyncio.timeout(5):
-        while session.reusable:
-            await asyncio.sleep(0)
+    await until(lambda: not session.reusable)
     if stray.startswith(b"421"):
         assert (await session.try_sender(MAILBOX)).code == 421
     else:

@@ -23,6 +23,7 @@ from tests.smtp.conftest import (
     allow_dot,
     short_timeout,
 )
+from tests.waiting import until
 
 STRICT = ExchangeLimits(connections_sending=3, messages_per_minute=10**9, tarpit=0)
 
@@ -72,9 +73,7 @@ async def relayed(pool: SessionPool, count: int = 1) -> list[Attempt]:
 
 async def closed(simulator: Simulator, count: int) -> None:
     """Wait until the server has seen `count` connections end."""
-    async with asyncio.timeout(5):
-        while sum(session.closed_at is not None for session in simulator.sessions) < count:
-            await asyncio.sleep(0)
+    await until(lambda: sum(session.closed_at is not None for session in simulator.sessions) >= count)
 
 
 async def test_successive_messages_share_a_session(connections: Connections, pools: list[SessionPool]) -> None:
@@ -173,9 +172,7 @@ async def test_a_dead_idle_session_is_not_lent(connections: Connections, pools: 
     pools.append(pool := SessionPool(profile, 1))
     await relayed(pool)
     await simulator.stop()
-    async with asyncio.timeout(5):
-        while profile.opened[0].reusable:
-            await asyncio.sleep(0)
+    await until(lambda: not profile.opened[0].reusable)
     await simulator.start(port=simulator.port)
     await relayed(pool)
     assert profile.opened[0].transaction_count == 1
@@ -187,11 +184,11 @@ async def test_a_session_ends_by_count_and_by_age(
 ) -> None:
     """Five messages, ten seconds apart."""
     simulator = await connections.simulator()
-    hand = ManualClock()
-    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1, monotonic=hand, **limit))  # type: ignore[arg-type]  # count is an int
+    clock = ManualClock()
+    pools.append(pool := SessionPool(CountingOpener(connections.upstream_to(simulator)), 1, monotonic=clock, **limit))  # type: ignore[arg-type]  # count is an int
     for _ in range(5):
         await relayed(pool)
-        hand.now += 10
+        clock.now += 10
     assert [session.messages for session in simulator.sessions] == sessions
     assert all(session.commands[-1] == "QUIT" for session in simulator.sessions[:-1])
 

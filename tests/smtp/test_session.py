@@ -19,7 +19,7 @@ NO_REPLY: dict[str, tuple[Drop | Reset | Half | Silence | SlowWrite | Garbage, F
     "reset": (Reset(), FailureKind.CLOSED),
     "half": (Half(5), FailureKind.CLOSED),
     "silent": (Silence(), FailureKind.TIMEOUT),
-    "an octet at a time": (SlowWrite(10), FailureKind.TIMEOUT),  # each comes in time, the reply does not
+    "an octet at a time": (SlowWrite(10), FailureKind.TIMEOUT),  # each byte is in time, the reply is not
     "garbage": (Garbage(b"what is this?\r\n"), FailureKind.PROTOCOL),
     "out of turn": (Garbage(b"334 VXNlcm5hbWU6\r\n"), FailureKind.PROTOCOL),
 }
@@ -163,7 +163,7 @@ async def test_a_thousand_recipients_in_one_batch(connections: Connections) -> N
 
 
 async def test_parameters_of_mail(connections: Connections) -> None:
-    """SIZE always, BODY and SMTPUTF8 if needed, each only if offered."""
+    """SIZE always, BODY and SMTPUTF8 if needed, each only if the server has the extension."""
     simulator = await connections.simulator()
     session = await connections.logged_in(simulator)
     await session.send(ENVELOPE, CONTENT, allow_dot)

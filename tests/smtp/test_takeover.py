@@ -48,9 +48,7 @@ async def opened(
 
 async def until_dead(session: Session) -> None:
     """Wait until the session has detected the end of the connection."""
-    async with asyncio.timeout(5):
-        while session.reusable:
-            await asyncio.sleep(0)
+    await until(lambda: not session.reusable)
 
 
 def test_the_transport_has_no_other_protocol(run: Runner, tmp_path: Path) -> None:

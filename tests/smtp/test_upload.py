@@ -86,8 +86,7 @@ async def test_a_refusal_before_the_dot_is_the_reply(connections: Connections, c
 
     async def slow() -> bool:
         await said.wait()
-        while session.open:  # until the reply is here
-            await asyncio.sleep(0)
+        await until(lambda: not session.open)
         return True
 
     server = await connections.scripted_server(script)
@@ -127,8 +126,7 @@ async def test_a_250_before_the_dot_is_no_reply_to_it(connections: Connections) 
         assert NO_DOT not in await connection.read_all()
 
     async def slow() -> bool:
-        while session.open:
-            await asyncio.sleep(0)
+        await until(lambda: not session.open)
         return True
 
     server = await connections.scripted_server(script)

@@ -43,10 +43,10 @@ async def test_spans_arrive_at_a_collector(tmp_path: Path) -> None:
         assert await process.wait() == 0
     assert {got.path for got in collector.got} == {"/v1/traces"}
     requests = [ExportTraceServiceRequest.FromString(got.body) for got in collector.got]
-    told = [whole for request in requests for whole in request.resource_spans]
-    resource = {one.key: one.value.string_value for one in told[0].resource.attributes}
+    reported = [whole for request in requests for whole in request.resource_spans]
+    resource = {one.key: one.value.string_value for one in reported[0].resource.attributes}
     assert resource["service.name"] == "mail-gate"
-    spans = [span for whole in told for scope in whole.scope_spans for span in scope.spans]
+    spans = [span for whole in reported for scope in whole.scope_spans for span in scope.spans]
     ours = {span.name for span in spans if span.trace_id == next(one for one in spans if one.name == "relay").trace_id}
     assert ours >= {"POST /emails", "commit", "claim", "relay", "smtp dot", "settle"}
 

@@ -196,7 +196,7 @@ def _refusable(run: Callable[[str], object]) -> Callable[[str], object]:
     return tried
 
 
-def _judged(text: str) -> object:
+def _verdict(text: str) -> object:
     return judge(Attempt(Phase.DOT, Reply.of(550, [text])), ("a@example.com",))
 
 
@@ -226,7 +226,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "escaping in JSON": safe_text.escape_in_json,
     "cookies": cookie_parser,
     "dialogue": lambda text: transcript.mask(text, ["a secret"]),
-    "upstream reply": _judged,
+    "upstream reply": _verdict,
     "bounce": lambda text: explain_bounce("", text),
     "bounce with a code": lambda text: explain_bounce("5.1.1", text),
     "report": _report(""),

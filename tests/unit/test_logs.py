@@ -41,16 +41,16 @@ def test_a_traceback_shows_no_values(capsys: pytest.CaptureFixture[str], human: 
 def test_a_line_is_one_json_object_in_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     """No external text can end a line, control a terminal, or prevent the write."""
     odd = "\n\x1b[2J\x7f\x9b\u2028\ud800ü"
-    for told in (odd, odd.replace("\ud800", "")):
+    for reported in (odd, odd.replace("\ud800", "")):
         logs.configure(human=False)
-        logs.refused(status=404, name="not_found", message=told, method="GET", path="/", client="127.0.0.1")
+        logs.refused(status=404, name="not_found", message=reported, method="GET", path="/", client="127.0.0.1")
         line = capsys.readouterr().err
         assert line.isascii()
         assert line.count("\n") == 1
         assert "\x1b" not in line
         assert "\x7f" not in line
         facts = json.loads(line)
-        assert (facts["event"], facts["level"], facts["message"]) == ("request.refused", "info", told)
+        assert (facts["event"], facts["level"], facts["message"]) == ("request.refused", "info", reported)
         assert facts["timestamp"].endswith("Z")
 
 

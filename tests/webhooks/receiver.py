@@ -58,7 +58,7 @@ class Receiver:
         self.taken: list[Got] = []  # what was answered with 2xx
         self.port = 0
         self.connections = 0
-        self.gate: asyncio.Event | None = None  # what comes is answered once it is set
+        self.gate: asyncio.Event | None = None  # requests are answered once it is set
         self.inside = self.most_inside = 0  # requests that wait for an answer
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -136,8 +136,8 @@ class Receiver:
         if reply.status:
             content = reply.body.encode()
             lines = {**reply.headers, "content-length": str(len(content))}
-            told = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-            writer.write(f"HTTP/1.1 {reply.status} So\r\n{told}\r\n".encode() + content)
+            fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+            writer.write(f"HTTP/1.1 {reply.status} So\r\n{fields}\r\n".encode() + content)
             await writer.drain()
         async with self._changed:
             self.got.append(got)

@@ -23,7 +23,7 @@ async def test_a_thousand_events_while_the_receiver_is_killed_and_started_again(
     async with new_harness(clock) as harness, Receiver() as receiver:
         made = await listen(harness, receiver.url, "email.scheduled", "email.sent")
         posting = asyncio.create_task(post_all(harness))
-        for taken in (200, 400):  # it goes in the middle of its work, and comes back
+        for taken in (200, 400):  # it stops in the middle of its work, and starts again
             await receiver.until(lambda taken=taken: len(receiver.taken) >= taken)  # type: ignore[misc] # a default
             await receiver.kill()
             await clock.sleep(2)
@@ -183,11 +183,11 @@ async def test_retry_after_delays_all_events_of_the_endpoint(new_harness: Open) 
         assert min(got.at for got in receiver.taken) - receiver.got[0].at >= 119
 
 
-@pytest.mark.parametrize("wish", ["Fri, 31 Dec 99999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -9999", "1e999", ","])
+@pytest.mark.parametrize("header", ["Fri, 31 Dec 99999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -9999", "1e999", ","])
 @autojump
-async def test_an_invalid_retry_after_is_ignored(new_harness: Open, wish: str) -> None:
+async def test_an_invalid_retry_after_is_ignored(new_harness: Open, header: str) -> None:
     """The next attempt follows by the schedule."""
-    async with new_harness() as harness, Receiver(lambda _: Reply(500, {"retry-after": wish})) as receiver:
+    async with new_harness() as harness, Receiver(lambda _: Reply(500, {"retry-after": header})) as receiver:
         made = await listen(harness, receiver.url, "email.sent")
         await harness.post()
         await receiver.until(lambda: len(receiver.got) == 2)

@@ -60,7 +60,7 @@ async def test_w2_a_retry_has_its_id_and_a_new_signature(new_harness: Open) -> N
         assert first.id == second.id == third.id
         assert first.body == second.body == third.body
         stamps = [int(got.headers["webhook-timestamp"]) for got in receiver.got]
-        assert 3 <= stamps[1] - stamps[0] <= 8  # 5 s, some jitter, and the second between two looks
+        assert 3 <= stamps[1] - stamps[0] <= 8  # 5 s, some jitter, and the second between two polls
         assert 230 <= stamps[2] - stamps[1] <= 365  # 5 min
         assert len({got.headers["webhook-signature"] for got in receiver.got}) == 3
         verify(first, made["signing_secret"])
@@ -242,7 +242,7 @@ def test_a_lone_surrogate_does_not_prevent_an_event() -> None:
 
 @autojump
 async def test_w4_the_signed_bytes_are_those_sent(new_harness: Open) -> None:
-    """Computed by hand at every attempt: id, time and body, joined by points."""
+    """Computed independently at every attempt: id, time and body, joined by points."""
     async with new_harness() as harness, Receiver() as receiver:
         replies = iter([Reply(500)])
         receiver.answer = lambda _: next(replies, Reply())

@@ -1,1 +1,1 @@
-"""What is measured of a contestant, once."""
+"""Measurements of one contestant, each made once."""

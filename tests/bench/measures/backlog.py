@@ -1,7 +1,7 @@
-"""What a verb of the store costs behind a backlog (G12): the same verbs over few and over many messages.
+"""Cost of the store's verbs behind a backlog (G12): the same verbs over few and over many messages.
 
-As many as wait are over and kept, too. The server of PostgreSQL is the tests' own, which does not wait for the disk:
-that wait would hide what grows with the backlog.
+The store has as many finished messages as waiting ones. The server of PostgreSQL is the tests' own, which does not wait
+for the disk: that wait would hide what grows with the backlog.
 """
 
 import asyncio
@@ -110,12 +110,12 @@ async def _measure(url: str, done: UUID, first: int) -> Figures:
     with _transaction(url) as connection:
         _fill_over(connection, done, _STEPS * BATCH_SIZE, first, ended_at=f"{NOW - 100 * DAY} + n")
     store = await Store.open(url)
-    kept = acceptance()
-    await accept(store, kept)
+    stored = acceptance()
+    await accept(store, stored)
     figures = {
         "accept": await _time(lambda: store.accept([acceptance()])),
         "claim": await _claims(store),
-        "get": await _time(partial(_get, store, kept.id)),
+        "get": await _time(partial(_get, store, stored.id)),
         "prune": await _prunes(store),
     }
     await store.close()
@@ -123,7 +123,7 @@ async def _measure(url: str, done: UUID, first: int) -> Figures:
 
 
 async def _get(store: Store, id: UUID) -> None:
-    """What GET /emails/{id} reads of a waiting message."""
+    """Read a waiting message as GET /emails/{id} does."""
     await store.get(id)
     await store.queue_position(id, NOW)
 

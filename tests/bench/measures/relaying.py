@@ -61,7 +61,7 @@ def nodemailer(stage: Stage) -> Process:
 
 
 def floor(stage: Stage) -> Process:
-    """Start transactions driven by hand."""
+    """Start the program of plain SMTP transactions."""
     return _transactions(stage, "the floor", CONNECTIONS, stage.upstream)
 
 

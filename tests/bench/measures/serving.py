@@ -101,7 +101,7 @@ def _memory(stage: Stage, name: str) -> Figures:
 
 
 def service_without_relay(service: Service) -> Service:
-    """The same, whose messages are not waited for."""
+    """Measurement that does not wait for the messages."""
     return Service(service.port, service.processes, 0, 0, relays=False, headers=service.headers)
 
 

@@ -1,1 +1,1 @@
-"""What Postern is measured against, written as such services usually are."""
+"""Services that Postern is compared with, written as such services usually are."""

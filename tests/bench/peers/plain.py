@@ -13,7 +13,7 @@ app = FastAPI()
 
 @app.post("/emails")
 async def send(request: Request) -> dict[str, str]:
-    """Validate and answer. Nothing is kept and nothing is sent."""
+    """Validate and answer. Nothing is stored and nothing is sent."""
     Email.model_validate_json(await request.body())
     return {"id": str(uuid4())}
 

@@ -1,4 +1,4 @@
-"""The usual tutorial: FastAPI answers, and a background task opens a connection for each mail. Nothing is kept."""
+"""The usual tutorial: FastAPI answers, and a background task opens a connection for each mail. Nothing is stored."""
 
 import os
 import ssl

@@ -59,7 +59,7 @@ class Counter:
         self._order = order["order"]
         self._arrivals, self.timed, self.delay = {}, order["arrivals"], order["delay"]
         self._last, self._cpu = time.monotonic(), time.process_time()
-        self._look(self._order, order["quiet"])
+        self._report_progress(self._order, order["quiet"])
 
     def arrived(self, number: int | None) -> None:
         """Record one message; `number` is the one in its subject, if arrivals are recorded."""
@@ -72,13 +72,13 @@ class Counter:
         elif not self._count % 16:
             self._last = time.monotonic()
 
-    def _look(self, order: int, quiet: float) -> None:
+    def _report_progress(self, order: int, quiet: float) -> None:
         if not self._expected or order != self._order:
             return
         if time.monotonic() - self._last > quiet:
             self._answer()
         else:
-            asyncio.get_running_loop().call_later(1.0, self._look, order, quiet)
+            asyncio.get_running_loop().call_later(1.0, self._report_progress, order, quiet)
 
     def _answer(self) -> None:
         self._expected = 0
@@ -101,7 +101,7 @@ class Conversation(asyncio.BufferedProtocol):
         self._tls = tls
         self._buffer = bytearray(_READ)
         self._rest = b""
-        self._end = b""  # the last octets of the content; empty: commands are read
+        self._end = b""  # the last bytes of the content; empty: commands are read
         self._prompts: list[bytes] = []  # what the steps of AUTH still get
         self._encrypted = self._logged_in = False
         self._upgrade: asyncio.Task[None] | None = None
@@ -114,7 +114,7 @@ class Conversation(asyncio.BufferedProtocol):
         self._transport.write(_GREETING)
 
     def get_buffer(self, sizehint: int) -> bytearray:
-        """Where to put what comes in."""
+        """Return the buffer for received bytes."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -169,7 +169,7 @@ class Conversation(asyncio.BufferedProtocol):
             case b"EHLO":
                 return _AFTER_TLS if self._encrypted else _BEFORE_TLS
             case b"STAR":
-                self._transport.pause_reading()  # what comes next is for TLS
+                self._transport.pause_reading()  # the next bytes are for TLS
                 self._upgrade = asyncio.create_task(self._encrypt())
                 return b"220 2.0.0 Ready\r\n"
             case b"AUTH":

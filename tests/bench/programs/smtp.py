@@ -1,4 +1,4 @@
-"""SMTP transactions driven by hand: MAIL, RCPT and DATA in one write, then the content (RFC 2920). The least that any
+"""Plain SMTP transactions: MAIL, RCPT and DATA in one write, then the content (RFC 2920). The least that any
 client needs; nothing is parsed but the last reply of a group.
 
 Two uses: the floor of relaying (over STARTTLS with AUTH, to the sink), and the callers of Postfix (in plain text).

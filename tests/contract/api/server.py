@@ -37,6 +37,7 @@ from app.mail.readiness import DeepCheck, Readiness, Reason
 from app.store import Store
 from app.store.keys.records import Key, Permission
 from tests.gateway.gateways import Gateway, gateway, requested
+from tests.waiting import until
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -195,15 +196,14 @@ class ApiServer:
         """Wait until there are at most this many connections."""
 
         async def few() -> None:
-            while len(self._listener._server.server_state.connections) > most:
-                await asyncio.sleep(0.002)
+            await until(lambda: len(self._listener._server.server_state.connections) <= most)
 
         self.run(few())
 
-    def raw(self, octets: bytes) -> httpx.Response:
+    def raw(self, data: bytes) -> httpx.Response:
         """Write these bytes to a new connection and read one response."""
         with self.connect() as connection:
-            connection.sendall(octets)
+            connection.sendall(data)
             return read_response(connection)
 
     def connect(self) -> socket.socket:

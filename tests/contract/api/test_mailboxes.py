@@ -110,10 +110,10 @@ def test_a_hold_request_reaches_the_relay(server: ApiServer, content: bytes) -> 
     before = server.clock.now()
     response = server.post(content, f"/mailboxes/{name}/hold")
     assert (response.status_code, response.json()) == (200, {"object": "mailbox", "name": name, "wish": "hold"})
-    wish = record(server, name).hold_request
-    assert wish is not None
-    assert (wish.hold, wish.reason) == (True, "two lines" if b"two" in content else "")
-    assert before <= wish.at <= server.clock.now()
+    request = record(server, name).hold_request
+    assert request is not None
+    assert (request.hold, request.reason) == (True, "two lines" if b"two" in content else "")
+    assert before <= request.at <= server.clock.now()
     assert listed(server)[name]["wish"] == "hold"
 
 
@@ -124,10 +124,10 @@ def test_the_last_hold_request_counts(server: ApiServer) -> None:
     for _ in range(2):
         response = server.post(b"no JSON", f"/mailboxes/{name}/release")
         assert (response.status_code, response.json()) == (200, {"object": "mailbox", "name": name, "wish": "release"})
-    wish = record(server, name).hold_request
-    assert wish is not None
-    assert wish == HoldRequest(wish.at, hold=False)
-    server.run(server.store.save_condition(name, "main", MailboxCondition(), wish.at))
+    request = record(server, name).hold_request
+    assert request is not None
+    assert request == HoldRequest(request.at, hold=False)
+    server.run(server.store.save_condition(name, "main", MailboxCondition(), request.at))
     assert listed(server)[name]["wish"] is None
 
 
@@ -162,9 +162,9 @@ def test_a_reason_of_200_characters_is_accepted(server: ApiServer) -> None:
     """The limit counts characters, not bytes."""
     name = store_condition(server)
     assert server.post({"reason": "ü" * 200}, f"/mailboxes/{name}/hold").status_code == 200
-    wish = record(server, name).hold_request
-    assert wish is not None
-    assert wish.reason == "ü" * 200
+    request = record(server, name).hold_request
+    assert request is not None
+    assert request.reason == "ü" * 200
 
 
 @pytest.mark.parametrize("way", WAYS)

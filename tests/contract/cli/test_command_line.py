@@ -143,12 +143,12 @@ def test_held_messages_are_listed(tmp_path: Path) -> None:
 def mailbox(folder: Path, condition: MailboxCondition | None = None) -> MailboxRecord:
     """Return the record of the mailbox, after storing the condition if one is given."""
 
-    async def kept(store: Store) -> MailboxRecord | None:
+    async def accepted_email(store: Store) -> MailboxRecord | None:
         if condition:
             await store.save_condition(MAILBOX, "default", condition)
         return await store.mailbox(MAILBOX)
 
-    record = stored(folder, kept)
+    record = stored(folder, accepted_email)
     assert record is not None
     return record
 
@@ -186,14 +186,14 @@ def test_requests_to_hold_and_release_a_mailbox(tmp_path: Path) -> None:
     result = postern(tmp_path, "mailboxes", "hold", MAILBOX, "--reason", " audit \n of May ")
     assert (result.exit_code, result.output.count("\n")) == (0, 1)
     assert result.stdout.startswith(f"{MAILBOX} will be held")
-    wish = mailbox(tmp_path).hold_request
-    assert wish is not None
-    assert (wish.hold, wish.reason) == (True, "audit of May")
-    assert abs(wish.at - time.time()) < WAIT_TIMEOUT
+    request = mailbox(tmp_path).hold_request
+    assert request is not None
+    assert (request.hold, request.reason) == (True, "audit of May")
+    assert abs(request.at - time.time()) < WAIT_TIMEOUT
     assert postern(tmp_path, "mailboxes", "release", MAILBOX).stdout.startswith(f"{MAILBOX} will be released")
-    wish = mailbox(tmp_path).hold_request
-    assert wish is not None
-    assert (wish.hold, wish.reason) == (False, "")
+    request = mailbox(tmp_path).hold_request
+    assert request is not None
+    assert (request.hold, request.reason) == (False, "")
 
 
 def test_invalid_requests_to_hold(tmp_path: Path) -> None:

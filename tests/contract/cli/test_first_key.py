@@ -111,7 +111,7 @@ async def in_use(store: Store) -> list[Key]:
 
 
 async def test_another_value_replaces_the_secret(tmp_path: Path) -> None:
-    """A changed setting changes the secret of the same key, which keeps its emails. The audit has the change."""
+    """A changed setting changes the secret of the same key, whose emails stay. The audit has the change."""
     ids = set()
     async with Simulator([ACCOUNT]) as simulator:
         for number, value in enumerate((ONE, TWO, THREE)):

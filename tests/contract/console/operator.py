@@ -1,4 +1,4 @@
-"""Operator of the console over plain HTTP: follows redirects, submits forms and keeps cookies."""
+"""Operator of the console over plain HTTP: follows redirects, submits forms and stores cookies."""
 
 import re
 from collections.abc import AsyncIterator, Mapping

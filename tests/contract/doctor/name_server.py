@@ -14,7 +14,7 @@ import dns.rrset
 
 Zone = dict[tuple[str, str], list[str]]
 _TTL = 300
-_UDP = 512  # octets without EDNS (RFC 1035 §4.2.1)
+_UDP = 512  # bytes without EDNS (RFC 1035 §4.2.1)
 
 
 class NameServer:
@@ -29,11 +29,11 @@ class NameServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens."""
+        """Address and port on which it listens."""
         return "127.0.0.1", self.port
 
     def answer(self, wire: bytes, how: str) -> bytes | None:
-        """The octets of the answer; None for silence."""
+        """Return the bytes of the answer; None for no answer."""
         query = dns.message.from_wire(wire)
         [question] = query.question
         name, kind = question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype)
@@ -81,8 +81,8 @@ class NameServer:
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         size = int.from_bytes(await reader.readexactly(2), "big")
-        if (octets := self.answer(await reader.readexactly(size), "tcp")) is not None:
-            writer.write(len(octets).to_bytes(2, "big") + octets)
+        if (data := self.answer(await reader.readexactly(size), "tcp")) is not None:
+            writer.write(len(data).to_bytes(2, "big") + data)
             await writer.drain()
             await reader.read()
         writer.close()
@@ -96,5 +96,5 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if (octets := self._server.answer(data, "udp")) is not None:
-            self._transport.sendto(octets, addr)
+        if (raw := self._server.answer(data, "udp")) is not None:
+            self._transport.sendto(raw, addr)

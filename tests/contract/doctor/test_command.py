@@ -88,7 +88,7 @@ async def test_every_mailbox_has_its_heading(environment: DoctorEnvironment, che
 
 
 async def test_one_mailbox_has_no_heading(environment: DoctorEnvironment, check: Check) -> None:
-    """Upper and lower case are one; nobody else is logged in."""
+    """Case is ignored; no other mailbox is logged in."""
     result = await check("--mailbox", "Billing@Fabrikam.com")
     assert result.exit_code == 0, result.output
     assert headings(result) == []

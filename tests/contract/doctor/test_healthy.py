@@ -34,13 +34,13 @@ async def test_all_is_in_order(environment: DoctorEnvironment) -> None:
 
 
 async def test_nothing_is_sent_and_one_login_is_made(environment: DoctorEnvironment) -> None:
-    """Three connections: TCP alone, one to look, one to log in; the latter two are ended in order."""
+    """Three connections: TCP alone, one without and one with a login; the latter two are ended with QUIT."""
     await environment.examine()
     assert environment.simulator.messages == []
     assert [login.ok for login in environment.simulator.logins] == [True]
     verbs = [[command.split()[0] for command in session.commands] for session in environment.simulator.sessions]
-    look = ["EHLO", "STARTTLS", "EHLO"]
-    assert verbs == [[], [*look, "QUIT"], [*look, "AUTH", "MAIL", "RSET", "QUIT"]]
+    login_commands = ["EHLO", "STARTTLS", "EHLO"]
+    assert verbs == [[], [*login_commands, "QUIT"], [*login_commands, "AUTH", "MAIL", "RSET", "QUIT"]]
 
 
 async def test_the_token_is_read_and_never_shown(environment: DoctorEnvironment) -> None:
@@ -65,7 +65,7 @@ async def test_a_password_goes_and_its_end_is_announced(environment: DoctorEnvir
 
 
 async def test_the_facts_are_those_of_the_server(environment: DoctorEnvironment) -> None:
-    """What a person compares: greeting, certificate, offers."""
+    """Facts that a person compares: greeting, certificate, extensions."""
     findings = await environment.examine()
     assert of(findings, Step.GREETING).facts["banner"].startswith("220 ")
     assert "TLSv1.3" in of(findings, Step.STARTTLS).summary

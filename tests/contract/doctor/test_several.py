@@ -34,7 +34,7 @@ def about(findings: Sequence[Finding], what: str) -> list[Step]:
 
 
 def logins(environment: DoctorEnvironment) -> list[tuple[str, bool]]:
-    """Who logged in, and whether it worked."""
+    """Return mailbox and result of each login."""
     return [(login.mailbox, login.ok) for login in environment.simulator.logins]
 
 
@@ -51,7 +51,7 @@ async def test_what_they_share_is_examined_once(environment: DoctorEnvironment) 
     assert [about(findings, one) for one in ("contoso.com", "fabrikam.com")] == [RECORDS] * 2
     assert about(findings, "203.0.113.7") == [Step.PTR]
     assert logins(environment) == [(MAILBOX, True), (OTHER, True), (THIRD, True)]
-    assert len(environment.simulator.sessions) == 5  # TCP alone, one to look, one for each login
+    assert len(environment.simulator.sessions) == 5  # TCP alone, one without a login, one for each login
 
 
 async def test_what_is_about_one_thing_stands_together(environment: DoctorEnvironment) -> None:

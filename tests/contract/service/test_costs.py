@@ -161,9 +161,9 @@ def allocations(counted: Counter[str]) -> Iterator[None]:
     yield
     _, peak = tracemalloc.get_traced_memory()
     gc.collect()
-    kept, _ = tracemalloc.get_traced_memory()
+    used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    counted["bytes kept"], counted["bytes at the peak"] = kept, peak
+    counted["bytes kept"], counted["bytes at the peak"] = used, peak
 
 
 async def fill(caller: httpx.AsyncClient) -> None:

@@ -12,7 +12,7 @@ from tests.harness import ACCOUNT, EMAIL, KEY, MAILBOX
 from tests.processes import Process, served
 
 MOST = 2.5  # times the CPU time, for twice the length
-FLOOR = 0.2  # CPU seconds of all requests of one length: below that they block nobody
+FLOOR = 0.2  # CPU seconds of all requests of one length; less does not delay other callers
 REQUESTS = 3
 Send = Callable[[httpx.Client, str], httpx.Response]
 

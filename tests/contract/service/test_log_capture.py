@@ -67,14 +67,14 @@ def test_records_warnings_and_exceptions_are_json_lines() -> None:
     """With the traceback in one member."""
     lines = [json.loads(line) for line in written(human=False).splitlines()]
     assert {line["event"] for line in lines} == {"library", "crashed"}
-    told = {(line.get("logger") or line.get("where")): line for line in lines}
-    assert told["sqlalchemy.pool"]["message"] == "the pool said ESC\x1b[2J"
-    assert told["httpx"] | {"level": "error", "message": "%d is no number"} == told["httpx"]
-    assert "first" in told["msal"]["exception"]
-    assert "old way" in told["py.warnings"]["message"]
+    logged = {(line.get("logger") or line.get("where")): line for line in lines}
+    assert logged["sqlalchemy.pool"]["message"] == "the pool said ESC\x1b[2J"
+    assert logged["httpx"] | {"level": "error", "message": "%d is no number"} == logged["httpx"]
+    assert "first" in logged["msal"]["exception"]
+    assert "old way" in logged["py.warnings"]["message"]
     assert "Authorization" not in json.dumps(lines)
-    assert "in a thread" in told["thread worker-7"]["exception"]
-    assert "at the end" in told["main thread"]["exception"]
+    assert "in a thread" in logged["thread worker-7"]["exception"]
+    assert "at the end" in logged["main thread"]["exception"]
     of_loops = [line["exception"] for line in lines if line.get("logger") == "asyncio"]
     assert ["ValueError: in a callback" in one for one in of_loops].count(True) == 2
     assert ["ValueError: in a task" in one for one in of_loops].count(True) == 2
@@ -89,9 +89,9 @@ def test_lines_for_a_terminal_are_escaped() -> None:
 
 
 @pytest.mark.parametrize(
-    "octets", [b"\x16\x03\x01\x02\x00\x01", b"\x00" * 50, b"GET\x1b / HTTP/9\r\n\r\n", b"EHLO x\r\n"]
+    "data", [b"\x16\x03\x01\x02\x00\x01", b"\x00" * 50, b"GET\x1b / HTTP/9\r\n\r\n", b"EHLO x\r\n"]
 )
-def test_bytes_that_are_not_http_are_a_json_line(tmp_path: Path, octets: bytes) -> None:
+def test_bytes_that_are_not_http_are_a_json_line(tmp_path: Path, data: bytes) -> None:
     """From the first line to the last."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -114,7 +114,7 @@ def test_bytes_that_are_not_http_are_a_json_line(tmp_path: Path, octets: bytes) 
             while not lines or json.loads(lines[-1])["event"] != "started":
                 lines.append(process.stderr.readline())
             with socket.create_connection(("127.0.0.1", port)) as caller:
-                caller.sendall(octets)
+                caller.sendall(data)
                 caller.shutdown(socket.SHUT_WR)
                 assert caller.recv(100).startswith(b"HTTP/1.1 400")
         finally:

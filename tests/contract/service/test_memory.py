@@ -17,19 +17,19 @@ from tests.harness import ACCOUNT, EMAIL, KEY
 from tests.processes import Process, served
 
 CLIENTS = 64
-ATTACHMENT = 10 * 2**20  # octets
-MOST = 640 * 2**20  # octets: README.md, Limits
+ATTACHMENT = 10 * 2**20  # bytes
+MOST = 640 * 2**20  # bytes: README.md, Limits
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
-def storm(simulator: Simulator, folder: Path, octets: bytes) -> tuple[Process, int]:
+def storm(simulator: Simulator, folder: Path, data: bytes) -> tuple[Process, int]:
     """Run all clients until their emails are accepted. Return the process and the number of 503s."""
-    over = Semaphore(0)  # whoever is told to come again does so when another is done, or after the seconds it was told
+    over = Semaphore(0)  # a refused client repeats when another is done, or after Retry-After
 
     def post(_: int) -> int:
         refused = 0
         with httpx.Client(base_url=process.url, headers=HEADERS, timeout=100, trust_env=False) as caller:
-            while (answer := caller.post("/emails", content=octets)).status_code == 503:
+            while (answer := caller.post("/emails", content=data)).status_code == 503:
                 assert answer.json()["reason"] == "too_much_in_flight"
                 refused += 1
                 over.acquire(timeout=int(answer.headers["retry-after"]))
@@ -38,20 +38,20 @@ def storm(simulator: Simulator, folder: Path, octets: bytes) -> tuple[Process, i
         return refused
 
     with served(simulator, folder) as process, ThreadPoolExecutor(CLIENTS) as pool:
-        told = sum(pool.map(post, range(CLIENTS)))
-    return process, told
+        refused = sum(pool.map(post, range(CLIENTS)))
+    return process, refused
 
 
 @pytest.mark.timeout(300)
 async def test_concurrent_large_attachments_stay_within_the_memory_bound(tmp_path: Path) -> None:
     """64 clients with 10 MiB each: every email is accepted in the end, while others are relayed."""
     content = base64.b64encode(os.urandom(ATTACHMENT)).decode()
-    octets = json.dumps({**EMAIL, "attachments": [{"filename": "a.bin", "content": content}]}).encode()
+    data = json.dumps({**EMAIL, "attachments": [{"filename": "a.bin", "content": content}]}).encode()
     async with Simulator(accounts=[ACCOUNT], max_records=1) as simulator:
-        process, told = await asyncio.to_thread(storm, simulator, tmp_path, octets)
+        process, refused = await asyncio.to_thread(storm, simulator, tmp_path, data)
         assert simulator.messages
-    print(f"peak {process.peak / 2**20:.0f} MiB, {told} times told to come again")
-    assert told > 0
+    print(f"peak {process.peak / 2**20:.0f} MiB, {refused} requests refused")
+    assert refused > 0
     assert process.peak < MOST
 
 

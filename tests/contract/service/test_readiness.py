@@ -101,8 +101,7 @@ async def test_a_database_migrated_meanwhile_is_not_ready(harness: Harness, tmp_
 
 
 async def test_a_hanging_database_is_reported_within_the_bound(harness: Harness, tmp_path: Path) -> None:
-    """Everybody is told within the bound, with a key or without, however many ask; the deep look waits for nothing
-    more."""
+    """All requests are answered within the bound, with a key or without; the deep check waits no longer."""
     with closing(sqlite3.connect(tmp_path / "postern.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         async with asyncio.timeout(15):

@@ -88,9 +88,9 @@ class Client:
         """Run the TLS handshake."""
         await asyncio.wait_for(self.writer.start_tls(context, server_hostname=host), REPLY_TIMEOUT)
 
-    def write(self, octets: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Write the bytes unchanged."""
-        self.writer.write(octets)
+        self.writer.write(data)
 
     async def reply(self) -> str:
         """Return the next reply."""
@@ -120,12 +120,10 @@ class Client:
         reply = await self.commands((f"MAIL FROM:<{mail_from}>", f"RCPT TO:<{rcpt_to}>", "DATA"))
         assert reply.startswith("354 ")
 
-    async def send(
-        self, octets: bytes | None = None, mail_from: str = MAILBOX, rcpt_to: str = "ada@example.net"
-    ) -> str:
+    async def send(self, data: bytes | None = None, mail_from: str = MAILBOX, rcpt_to: str = "ada@example.net") -> str:
         """Send one message and return the reply to the final dot."""
         await self.envelope(mail_from, rcpt_to)
-        self.write((content() if octets is None else octets) + b".\r\n")
+        self.write((content() if data is None else data) + b".\r\n")
         return await self.reply()
 
     async def rest(self) -> bytes:

@@ -1,6 +1,5 @@
 """Limits: an excess has the reply of Exchange and is recorded as a violation."""
 
-import asyncio
 import contextlib
 
 import pytest
@@ -9,6 +8,7 @@ from app.simulator import Account, ExchangeLimits, OverMinute, Simulator
 from app.simulator.limits import UsageTracker
 from tests.contract.simulator.client import MAILBOX, PASSWORD, Client, content, expect
 from tests.contract.simulator.conftest import Ready, Start
+from tests.waiting import until
 
 CONCURRENT = (
     "432 4.3.2 Concurrent connections limit exceeded. "
@@ -53,8 +53,7 @@ async def test_a_slot_is_free_when_its_submission_ends(start: Start, ready: Read
             await first.envelope()
             first.write(b"From")
             await first.close()
-            while sim.sessions[0].closed_at is None:
-                await asyncio.sleep(0)
+            await until(lambda: sim.sessions[0].closed_at is not None)
         case verb:
             await first.commands((f"MAIL FROM:<{MAILBOX}>", "EHLO client.example" if verb == "ehlo" else "RSET"))
     assert (await second.send()).startswith("250 ")

@@ -8,6 +8,7 @@ import pytest
 from app.simulator import ExchangeLimits, Fault, Point, Silence, Simulator
 from tests.contract.simulator.client import MAILBOX, Client, content
 from tests.contract.simulator.conftest import Ready, Start
+from tests.waiting import until
 
 
 async def test_waiting_ends_with_the_message(sim: Simulator, ready: Ready) -> None:
@@ -69,8 +70,7 @@ async def test_a_client_that_disconnects_before_the_final_dot(sim: Simulator, re
     await client.envelope()
     client.write(content())
     await client.close()
-    while sim.sessions[0].closed_at is None:
-        await asyncio.sleep(0)
+    await until(lambda: sim.sessions[0].closed_at is not None)
     assert sim.messages == []
 
 

@@ -117,10 +117,10 @@ async def test_commands_smuggled_in_before_tls_are_forgotten(sim: Simulator, cli
 
 async def test_extensions_and_greeting_can_be_taken_away(start: Start, clients: list[Client]) -> None:
     """PIPELINING, SMTPUTF8, AUTH mechanisms and the greeting can be changed."""
-    door = ServerProfile(
+    profile = ServerProfile(
         pipelining=False, smtputf8=False, mechanisms=("XOAUTH2",), greeting="554 5.3.2 No service here"
     )
-    sim = await start(profile=door)
+    sim = await start(profile=profile)
     clients.append(client := await Client.connect(sim))
     assert await client.reply() == "554 5.3.2 No service here"
     await client.command("EHLO client.example")

@@ -28,7 +28,7 @@ REFUSED = Attempt(Phase.DOT, Reply.of(550, ["5.7.1 No"]))
 PAUSED = Attempt(Phase.AUTH, Reply.of(454, ["4.7.0 Not now"]))
 LOST = Attempt(Phase.DOT, failure=Failure(Phase.DOT, FailureKind.CLOSED, "The connection was closed."))
 
-WORKER = UUID(int=99)  # the replica whose workers the tests are
+WORKER = UUID(int=99)  # replica of the workers in these tests
 
 _serial = count(1)
 _fences: WeakKeyDictionary[Store, dict[str, int]] = WeakKeyDictionary()

@@ -35,7 +35,7 @@ from tests.contract.store.build import (
     settle,
 )
 
-LOOK = "FROM webhook_deliveries ORDER BY webhook_deliveries.number"  # reads its LIMIT of rows and no more
+DELIVERIES_QUERY = "FROM webhook_deliveries ORDER BY webhook_deliveries.number"  # reads its LIMIT of rows and no more
 FEW = {  # a row for each mailbox or each replica; what LIMIT bounds
     *(f"SCAN {table} USING INDEX sqlite_autoindex_{table}_1" for table in ("mailboxes", "owners")),
     "SCAN replicas",
@@ -148,7 +148,7 @@ async def test_every_verb_uses_an_index(sqlite_url: str, statements: set[str]) -
         statement: [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {statement}")]
         for statement in statements
         if statement.split(None, 1)[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}
-        and LOOK not in " ".join(statement.split())
+        and DELIVERIES_QUERY not in " ".join(statement.split())
     }
     reader.close()
     await store.close()
@@ -195,14 +195,14 @@ def fill(url: str, first: int, last: int) -> None:
 async def test_verbs_cost_the_same_with_a_hundred_thousand_messages(sqlite_url: str, steps: list[int]) -> None:
     """Claim, settle, accept, read, list, and the checks for clock changes."""
     store = await Store.open(sqlite_url)
-    kept = acceptance()
-    await accept(store, kept)
+    stored = acceptance()
+    await accept(store, stored)
     verbs: dict[str, Callable[[], Awaitable[object]]] = {
         "accept": lambda: store.accept([acceptance()]),
         "claim": lambda: claim(store, 1),
         "settle": lambda: settled(store),
-        "get": lambda: store.get(kept.id),
-        "outlook": lambda: store.queue_position(kept.id, NOW),
+        "get": lambda: store.get(stored.id),
+        "outlook": lambda: store.queue_position(stored.id, NOW),
         "find": lambda: store.find(KEY),
         "next_due": lambda: store.next_due_times(["default"]),
         "reclaim": lambda: store.recover(NOW),

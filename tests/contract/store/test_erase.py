@@ -100,9 +100,9 @@ async def test_erasure_of_an_ended_message(store: Store, store_url: str, attempt
     assert (tried.dialogue, tried.detail) == ((), None)
     assert tried.replies == (("250 2.0.0",) if attempt is RELAYED else ("550 5.7.1",))
     assert (tried.started_at, tried.ended_at, tried.phase) == (NOW, NOW, before.attempts[0].phase)
-    kept = rows(store_url)
+    stored = rows(store_url)
     for secret in SECRETS:
-        assert secret.decode() not in kept
+        assert secret.decode() not in stored
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -214,9 +214,9 @@ async def test_webhook_events_are_erased(store: Store, store_url: str) -> None:
     endpoint = await listen(store, *EventType)
     id = await ended(store)
     await store.erase([id], NOW, BY)
-    kept = rows(store_url)
+    stored = rows(store_url)
     for secret in SECRETS:
-        assert secret.decode() not in kept
+        assert secret.decode() not in stored
     [due] = await take(store, endpoint)
     data = json.loads(due.payload)["data"]
     assert due.type is EventType.FAILED
@@ -246,13 +246,13 @@ async def test_erased_bytes_are_removed_from_the_file(full: tuple[Store, Path]) 
         claimed = await claim(store, 2)
         for one in claimed:
             assert await settle(store, one, REFUSED if one.id == id else RELAYED)
-    octets = bytes_of(file)
-    assert [secret for secret in SECRETS if secret not in octets] == []
+    data = bytes_of(file)
+    assert [secret for secret in SECRETS if secret not in data] == []
     assert (await store.erase_address(PERSON, NOW, BY)).count == 200
     assert await store.scrub()
-    octets = bytes_of(file)
-    assert [secret for secret in SECRETS if secret in octets] == []
-    assert b"Hello Bob" in octets
+    data = bytes_of(file)
+    assert [secret for secret in SECRETS if secret in data] == []
+    assert b"Hello Bob" in data
 
 
 def bytes_of(file: Path) -> bytes:

@@ -38,23 +38,23 @@ async def posterns(simulator: Simulator, folder: Path, url: str, count: int) -> 
 
 
 async def test_i3_two_hundred_requests_over_four_processes_are_one_email(postgres_url: str, tmp_path: Path) -> None:
-    """Each has the one id, or is told that another is being answered. Afterwards every process has the id for whoever
-    asks again, also one that was started later, and refuses another body."""
+    """Each answer has the same id, or 409 while another request is in progress. Afterwards every process, also one that
+    was started later, answers a repetition with the id, and refuses another body."""
     limits = httpx.Limits(max_connections=REQUESTS)
     async with (
         Simulator(accounts=[ACCOUNT]) as simulator,
         httpx.AsyncClient(headers=HEADERS, limits=limits, timeout=WAIT_TIMEOUT, trust_env=False) as caller,
     ):
         async with posterns(simulator, tmp_path, postgres_url, PROCESSES) as urls:
-            told = await asyncio.gather(*(post(caller, urls[n % PROCESSES]) for n in range(REQUESTS)))
-            (kept,) = {body["id"] for status, body in told if status == 200}
-            assert {body["name"] for status, body in told if status != 200} <= {"concurrent_idempotent_requests"}
+            answers = await asyncio.gather(*(post(caller, urls[n % PROCESSES]) for n in range(REQUESTS)))
+            (stored,) = {body["id"] for status, body in answers if status == 200}
+            assert {body["name"] for status, body in answers if status != 200} <= {"concurrent_idempotent_requests"}
             for url in urls:
-                assert await post(caller, url) == (200, {"id": kept})
+                assert await post(caller, url) == (200, {"id": stored})
                 assert (await post(caller, url, "Other"))[0] == 409
             await simulator.wait_for(1, WAIT_TIMEOUT)
         async with posterns(simulator, tmp_path, postgres_url, 1) as urls:
-            assert await post(caller, urls[0]) == (200, {"id": kept})
+            assert await post(caller, urls[0]) == (200, {"id": stored})
         assert len(simulator.messages) == 1
     store = await Store.open(postgres_url)
     assert sum((await store.counts()).values()) == 1

@@ -21,7 +21,7 @@ from tests.contract.store.build import KEY, NOW, accept, acceptance, claim
 from tests.contract.store.test_cost import LISTS, every_verb, settled
 from tests.waiting import until
 
-_TELL = """
+_SLOW_PLANS = """
     LOAD 'auto_explain';
     SET client_min_messages = log;
     SET auto_explain.log_level = log;
@@ -33,7 +33,7 @@ _TELL = """
 """
 PREPARED = 12  # times: the driver has prepared a statement by then, and the server has chosen its plan for good
 RELAYED = 25_000  # a sixth of those that wait
-PAGES = 100  # the indices are a page deeper, and what is new has to be looked at in the table; messages has thousands
+PAGES = 100  # the indices are a page deeper, and new rows are read from the table; `messages` has thousands
 GROWING = {
     "messages",
     "recipients",
@@ -58,14 +58,14 @@ def plans() -> Iterator[list[Plan]]:
         if found:
             seen.append(json.loads(plan))
 
-    def tell(connection: Any, _: object) -> None:
-        connection.execute(_TELL)
+    def notify(connection: Any, _: object) -> None:
+        connection.execute(_SLOW_PLANS)
         connection.commit()
         connection.add_notice_handler(hear)
 
-    event.listen(Engine, "connect", tell)
+    event.listen(Engine, "connect", notify)
     yield seen
-    event.remove(Engine, "connect", tell)
+    event.remove(Engine, "connect", notify)
 
 
 def nodes(plan: Plan) -> Iterator[Plan]:
@@ -131,14 +131,14 @@ async def test_verbs_cost_the_same_with_a_hundred_thousand_messages(
 ) -> None:
     """Claim, settle, accept, read, list, and the checks for clock changes; also with the plans of a small table."""
     store = await Store.open(postgres_url)
-    kept = acceptance()
-    await accept(store, kept)
+    stored = acceptance()
+    await accept(store, stored)
     verbs: dict[str, Callable[[], Awaitable[object]]] = {
         "accept": lambda: store.accept([acceptance()]),
         "claim": lambda: claim(store, 1),
         "settle": lambda: settled(store),
-        "get": lambda: store.get(kept.id),
-        "outlook": lambda: store.queue_position(kept.id, NOW),
+        "get": lambda: store.get(stored.id),
+        "outlook": lambda: store.queue_position(stored.id, NOW),
         "find": lambda: store.find(KEY),
         "next_due": lambda: store.next_due_times(["default"]),
         "reclaim": lambda: store.recover(NOW),

@@ -188,7 +188,7 @@ async def test_the_file_shrinks_after_a_backlog(small: tuple[Store, Path]) -> No
     """Step by step, and the remaining messages are intact."""
     store, file = small
     await taken_back(store, 200)
-    (kept,) = await accept(store)
+    (stored,) = await accept(store)
     before = pages(file)
     await prune(store, bounds(contents=NOW, messages=NOW))
     freed = []
@@ -196,7 +196,7 @@ async def test_the_file_shrinks_after_a_backlog(small: tuple[Store, Path]) -> No
         freed.append(part)
     assert max(freed) <= vacuum.BATCH_PAGES < sum(freed)
     assert pages(file) <= before - sum(freed) < before / 10
-    assert await store.content(kept) is not None
+    assert await store.content(stored) is not None
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 SOURCE = Path(__file__).with_name("powercut.c")
-BLOCK = 4096  # octets that a disk writes as one
+BLOCK = 4096  # bytes that a disk writes as one
 
 
 def build(folder: Path) -> Path:
@@ -34,7 +34,7 @@ class DiskImage:
         return {"POWERCUT_DATA": str(self.data), "POWERCUT_PLATTER": str(self.disk), **named}
 
     def cut(self, chance: random.Random | None) -> None:
-        """Keep only what was synced; with `chance`, also a random part of the rest."""
+        """Discard all data that was not synced; with `chance`, also a random part of the rest."""
         if chance is not None:
             for name in {path.name for path in [*self.data.iterdir(), *self.disk.iterdir()]}:
                 _survive(self.data / name, self.disk / name, chance)

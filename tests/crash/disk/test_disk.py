@@ -31,8 +31,8 @@ async def test_no_message_is_accepted_that_cannot_be_stored(
     with DISKS[kind](tmp_path.resolve()) as disk:
         async with simulated_upstream() as simulator:
             port = free_port()
-            keeper = await process_control(**disk.preload)
-            child = await keeper.start({**environment_for(simulator, disk.data, port), **disk.environment})
+            control = await process_control(**disk.preload)
+            child = await control.start({**environment_for(simulator, disk.data, port), **disk.environment})
             async with caller_for(port) as http:
                 answers = await run_with_fault(http, scale.posts, disk, child)
                 well_again = asyncio.get_running_loop().time()
@@ -40,12 +40,12 @@ async def test_no_message_is_accepted_that_cannot_be_stored(
                 first = asyncio.get_running_loop().time() - well_again
                 emails = [await relayed(http, id) for id in ids]
                 last = asyncio.get_running_loop().time() - well_again
-            assert not child.ended.is_set(), keeper.tail()
+            assert not child.ended.is_set(), control.tail()
             await child.kill()
         total = verify(emails, Received(simulator.messages))
         with closing(sqlite3.connect(disk.data / "postern.db")) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    assert keeper.logged("crashed") == 0, keeper.tail()
+    assert control.logged("crashed") == 0, control.tail()
     assert set(answers.statuses) == {200, 503}
     figure("posts answered 200 / 503 / lost", f"{answers.statuses[200]} / {answers.statuses[503]} / 0")
     figure("relayed / flagged / taken twice", f"{total.relayed} / {total.flagged} / {total.twice}")

@@ -66,9 +66,9 @@ async def powered(
 ) -> AsyncIterator["Power"]:
     """Prepare a first start, with callers waiting for it."""
     port = free_port()
-    keeper = await process_control(LD_PRELOAD=str(build(folder)))
+    control = await process_control(LD_PRELOAD=str(build(folder)))
     async with Callers(port, random.Random(5), pause=0.03) as callers:
-        yield Power(keeper, environment_for(simulator, disk_image.data, port), disk_image, callers)
+        yield Power(control, environment_for(simulator, disk_image.data, port), disk_image, callers)
 
 
 class Power:
@@ -80,12 +80,12 @@ class Power:
         self.process_control = process_control
         self.callers = callers
         self._environment = environment
-        self._platter = disk_image
+        self._disk_image = disk_image
 
     async def start_and_cut(self, chance: random.Random, **shim: str) -> bool:
         """Start, let it accept, and cut. Return whether it cut itself."""
         before, wanted = self.callers.answered, chance.randint(1, 60)
-        child = await self.process_control.start({**self._environment, **self._platter.environment(**shim)})
+        child = await self.process_control.start({**self._environment, **self._disk_image.environment(**shim)})
         async with asyncio.timeout(60):
             while self.callers.answered < before + wanted and not child.ended.is_set():
                 await asyncio.sleep(chance.uniform(0.0, 0.02))

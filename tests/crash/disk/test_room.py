@@ -15,7 +15,7 @@ from tests.contract.store.build import DAY, NOW, accept, acceptance
 from tests.crash.conftest import Figure
 from tests.crash.disk.disks import DISKS
 
-LARGE = 500_000  # octets: a hundred of them fill the log and the file
+LARGE = 500_000  # bytes: a hundred of them fill the log and the file
 BOUNDS = RetentionCutoffs(NOW + DAY, contents=NOW, messages=NOW, events=0.0)
 
 
@@ -28,9 +28,9 @@ async def test_a_disk_full_of_mail_loses_nothing_and_retention_makes_room(tmp_pa
         over = await accept(store, *(acceptance(content=b"x" * LARGE) for _ in range(20)))
         for id in over:
             await store.cancel(id, NOW)
-        kept = await fill(store)
+        stored = await fill(store)
         log = Path(f"{file}-wal").stat().st_size
-        await every(store, kept, there=True)
+        await every(store, stored, there=True)
         with suppress(StoreUnavailableError):  # it may find room in what the log has already
             while await store.prune(BOUNDS):
                 pass
@@ -38,9 +38,9 @@ async def test_a_disk_full_of_mail_loses_nothing_and_retention_makes_room(tmp_pa
         subprocess.run(["mount", "-o", "remount,size=256m", str(disk.data)], check=True)
         after = await accept(store, acceptance(content=b"x" * LARGE))
         await steps(lambda: store.prune(BOUNDS))
-        await every(store, [*kept, *after], there=True)
+        await every(store, [*stored, *after], there=True)
         await every(store, over, there=False)
-        for id in (*kept, *after):
+        for id in (*stored, *after):
             await store.cancel(id, NOW)
         await steps(lambda: store.prune(BOUNDS))
         largest = file.stat().st_size
@@ -50,7 +50,7 @@ async def test_a_disk_full_of_mail_loses_nothing_and_retention_makes_room(tmp_pa
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         smallest = file.stat().st_size
     assert smallest < largest / 2
-    figure("accepted until full / log then / lost", f"{len(kept) + len(over)} / {log // 2**20} MiB / 0")
+    figure("accepted until full / log then / lost", f"{len(stored) + len(over)} / {log // 2**20} MiB / 0")
     figure("file when full of what is over, and after", f"{largest // 2**20} MiB / {smallest // 2**20} MiB")
 
 

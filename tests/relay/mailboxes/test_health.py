@@ -1,6 +1,5 @@
 """Mailbox with faults: messages wait and none fails, logins are rare, and the state survives a restart."""
 
-import asyncio
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from app.simulator import Account, ExchangeLimits, Fault, Simulator
 from app.store.mailboxes.records import HoldRequest
 from tests.clock import LoopClock, autojump
 from tests.harness import ACCOUNT, MAILBOX, PASSWORD, Harness, open_harness, settings_for
-from tests.waiting import WAIT_TIMEOUT
+from tests.waiting import WAIT_TIMEOUT, until
 
 FREE = ExchangeLimits(messages_per_minute=100_000, idle=1e9, session=1e9, tarpit=0)
 MINUTE, HOUR = 60.0, 3600.0
@@ -20,16 +19,14 @@ WRONG = Account(MAILBOX, password="another", send_as=("*@contoso.com",))
 
 async def until_health(harness: Harness, health: Health) -> None:
     """Wait until the mailbox has this health."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while harness.mailbox.condition.health is not health:
-            await asyncio.sleep(0.005)
+    await until(lambda: harness.mailbox.condition.health is health)
 
 
 @pytest.mark.timeout(300)  # real seconds, on a machine with much else to do
 @autojump
 async def test_a_disabled_login_holds_500_messages_until_it_works(tmp_path: Path) -> None:
     """1 login, then probes after 5 min, 1 h, 6 h, also over a restart; 0 failed; all 500 relayed in the end."""
-    clock = LoopClock(speed=MINUTE)  # the relay looks again after a second of its loop, here after a minute
+    clock = LoopClock(speed=MINUTE)  # the relay polls after a second of its loop, here after a minute
     async with Simulator(accounts=[WRONG], clock=clock, limits=FREE) as simulator:
         settings = settings_for(simulator, tmp_path, messages_per_minute=100_000)
         async with open_harness(simulator, settings, clock) as harness:
@@ -54,9 +51,7 @@ async def test_a_disabled_login_holds_500_messages_until_it_works(tmp_path: Path
 
 async def until_logins(simulator: Simulator, count: int) -> None:
     """Wait until this many logins were tried."""
-    async with asyncio.timeout(7 * HOUR / MINUTE):
-        while len(simulator.logins) < count:
-            await asyncio.sleep(0.005)
+    await until(lambda: len(simulator.logins) >= count, 8 * HOUR / MINUTE)
 
 
 @pytest.mark.parametrize(

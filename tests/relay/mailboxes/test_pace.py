@@ -1,4 +1,4 @@
-"""Exchange's limits are kept and fully used, in compressed time and over a restart."""
+"""Exchange's limits are obeyed and fully used, in compressed time and over a restart."""
 
 import asyncio
 from pathlib import Path

@@ -17,7 +17,7 @@ from tests.relay.mailboxes.test_lanes import MINUTE, WHOLE
 
 SHUT = MAILBOXES[0]
 
-LATE = 90.0  # seconds that a probe may come after its time
+LATE = 90.0  # seconds that a probe may be late
 
 
 def parse(moment: str) -> float:
@@ -28,7 +28,7 @@ def parse(moment: str) -> float:
 @autojump
 async def test_the_others_of_a_pool_relay_for_a_held_mailbox(tmp_path: Path) -> None:
     """One login, then probes at 5 min, 1 h and 6 h; it opens once its login works."""
-    clock = LoopClock(speed=60.0)  # else the relays would look at their queue for half a day, every second
+    clock = LoopClock(speed=60.0)  # else the relays would poll their queue every second for half a day
     off = Account(SHUT, password="another", send_as=("*@contoso.com",))
     async with (
         Simulator(accounts=[off, *accounts()[1:]], clock=clock) as simulator,

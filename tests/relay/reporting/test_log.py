@@ -34,18 +34,18 @@ async def test_each_step_has_its_line(harness: Harness, capsys: pytest.CaptureFi
     await harness.until(old, "deferred")
     newer = await harness.caller.post("/emails", json={**EMAIL, "coalesce": "it"}, headers={"X-Request-Id": "second"})
     await harness.until(newer.json()["id"], "done")
-    told = lines(capsys)
-    assert [one["event"] for one in told if one.get("email") == old] == [
+    logged = lines(capsys)
+    assert [one["event"] for one in logged if one.get("email") == old] == [
         "email.accepted",
         "email.claimed",
         "email.attempted",
         "email.superseded",
     ]
-    requests = {(one["event"], one["email"]): one.get("request_id") for one in told if "email" in one}
+    requests = {(one["event"], one["email"]): one.get("request_id") for one in logged if "email" in one}
     assert requests["email.accepted", old] == "first"
     assert requests["email.superseded", old] == requests["email.accepted", newer.json()["id"]] == "second"
     assert requests["email.attempted", old] is None
-    (end,) = [one for one in told if one["event"] == "email.attempted" and one["email"] == old]
+    (end,) = [one for one in logged if one["event"] == "email.attempted" and one["email"] == old]
     assert (end["outcome"], end["phase"], end["mailbox"], end["number"]) == ("defer", "rcpt", MAILBOX, 1)
 
 

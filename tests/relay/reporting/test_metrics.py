@@ -164,21 +164,21 @@ async def test_gauges_have_the_current_state(harness: Harness) -> None:
     harness.simulator.faults.add(Fault(at=Point.RCPT, do=Say("451 4.9.9 Not now"), recipient="late@example.net"))
     await harness.until(await harness.post(lane="bulk", to="late@example.net"), "deferred")
     await harness.until(await harness.post(), "done")
-    told = {
+    samples = {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families((await harness.caller.get("/metrics")).text)
         for sample in family.samples
     }
-    assert told["postern_store_up",] == 1
-    assert told["postern_oldest_due_seconds", "bulk", "default"] == 0
-    assert told["postern_emails_waiting", "bulk", "default", "resting"] == 1
-    assert told["postern_emails_waiting", "normal", "default", "ready"] == 0
-    assert told["postern_mailbox_health", MAILBOX, "open"] == 1
-    assert told["postern_mailbox_health", MAILBOX, "held"] == 0
-    assert sum(told["postern_connections", MAILBOX, state] for state in ("idle", "busy", "opening")) >= 1
-    assert told["postern_recipients_left", MAILBOX] == 10_000 - 2
-    assert told["postern_pace_used_ratio", MAILBOX] == 2 / 100_000
-    assert told["postern_webhook_events_waiting",] == 0
+    assert samples["postern_store_up",] == 1
+    assert samples["postern_oldest_due_seconds", "bulk", "default"] == 0
+    assert samples["postern_emails_waiting", "bulk", "default", "resting"] == 1
+    assert samples["postern_emails_waiting", "normal", "default", "ready"] == 0
+    assert samples["postern_mailbox_health", MAILBOX, "open"] == 1
+    assert samples["postern_mailbox_health", MAILBOX, "held"] == 0
+    assert sum(samples["postern_connections", MAILBOX, state] for state in ("idle", "busy", "opening")) >= 1
+    assert samples["postern_recipients_left", MAILBOX] == 10_000 - 2
+    assert samples["postern_pace_used_ratio", MAILBOX] == 2 / 100_000
+    assert samples["postern_webhook_events_waiting",] == 0
 
 
 async def test_metrics_on_their_own_port(simulator: Simulator, tmp_path: Path) -> None:

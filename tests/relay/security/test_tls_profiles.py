@@ -22,8 +22,8 @@ BAD_TLS_PROFILES = {
 @pytest.mark.parametrize("name", BAD_TLS_PROFILES)
 async def test_nothing_is_sent_without_verified_tls(tmp_path: Path, name: str) -> None:
     """No login, envelope or content; the mailbox rests with the reason."""
-    door, kind = BAD_TLS_PROFILES[name]
-    async with Simulator(accounts=[ACCOUNT], profile=door) as simulator:
+    profile, kind = BAD_TLS_PROFILES[name]
+    async with Simulator(accounts=[ACCOUNT], profile=profile) as simulator:
         async with open_harness(simulator, settings_for(simulator, tmp_path)) as harness:
             id = await harness.post()
             await harness.until_health("paused")

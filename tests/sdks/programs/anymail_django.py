@@ -1,5 +1,5 @@
-"""What a Django application does with Anymail and its Resend backend: send (`send URL KEY`), or read a webhook that
-came (`webhook SECRET`, the request on standard input). Prints what it got."""
+"""Django application with Anymail and its Resend backend: send (`send URL KEY`), or read a received webhook
+(`webhook SECRET`, the request on standard input). Prints the result as JSON."""
 
 import base64
 import json
@@ -43,8 +43,8 @@ def message(**more: Any) -> Any:
 def sent(email: Any) -> dict[str, Any]:
     """Return status and id of each recipient."""
     email.send()
-    told = email.anymail_status.recipients.items()
-    return {address: {"status": one.status, "id": one.message_id} for address, one in told}
+    reported = email.anymail_status.recipients.items()
+    return {address: {"status": one.status, "id": one.message_id} for address, one in reported}
 
 
 def send(given: dict[str, Any]) -> dict[str, Any]:
@@ -57,24 +57,24 @@ def send(given: dict[str, Any]) -> dict[str, Any]:
     many = message(merge_data={}, merge_metadata={"zoe@example.net": {"n": 1}, "bob@example.net": {"n": 2}})
     many.to = ["zoe@example.net", "Bob <bob@example.net>"]
     later = message(send_at=datetime.now(UTC) + timedelta(hours=1))
-    told = {"single": sent(single), "many": sent(many), "later": sent(later), "cid": cid}
+    reported = {"single": sent(single), "many": sent(many), "later": sent(later), "cid": cid}
     try:
         message(headers={"X-A": "b"}, template_id=None, esp_extra={"template": {"id": "x"}}).send()
     except AnymailRequestsAPIError as error:
-        told["refused"] = [error.status_code, error.response.json()["name"]]
-    return told
+        reported["refused"] = [error.status_code, error.response.json()["name"]]
+    return reported
 
 
 def webhook(given: dict[str, Any]) -> dict[str, Any]:
     """Return the view's response, and the event that it makes of the request."""
     events: list[Any] = []
 
-    def keep(sender: object, event: Any, esp_name: str, **_: Any) -> None:
+    def collect(sender: object, event: Any, esp_name: str, **_: Any) -> None:
         events.append(
             {"type": event.event_type, "id": event.message_id, "to": event.recipient, "metadata": event.metadata}
         )
 
-    tracking.connect(keep)
+    tracking.connect(collect)
     headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in given["headers"].items()}
     post = {"path": "/resend/tracking/", "content_type": "application/json", "secure": True}
     good = Client().post(data=given["body"], **post, **headers)

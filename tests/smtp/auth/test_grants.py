@@ -239,7 +239,7 @@ async def test_an_unreachable_or_untrusted_endpoint_is_transient(entra: RunningE
 
 
 async def test_the_expiry_of_a_certificate(entra: RunningEntra, tmp_path: Path) -> None:
-    """That of the current file; None if it is unreadable."""
+    """Expiry of the current file; None if it is unreadable."""
     file = tmp_path / "app.pem"
     grant = CertificateGrant(entra.registration(), file)
     assert grant.expiry() is None

@@ -279,7 +279,7 @@ async def test_an_invalid_token_or_lifetime_is_an_error(hostile: Open, name: str
 
 
 async def test_a_token_request_can_be_cancelled_at_any_time(hostile: Open) -> None:
-    """The cancellation does not wait for the thread, which keeps neither loop nor process alive."""
+    """The cancellation does not wait for the thread, which delays the end of neither loop nor process."""
     async with hostile(silent) as there:
         stopped, begun = threading.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()

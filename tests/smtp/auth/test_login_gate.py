@@ -24,14 +24,14 @@ async def simulator(connections: Connections) -> Simulator:
     return simulator
 
 
-def login_gate(connections: Connections, server: Simulator | ScriptedServer, hand: ManualClock) -> LoginGate:
+def login_gate(connections: Connections, server: Simulator | ScriptedServer, clock: ManualClock) -> LoginGate:
     """Login gate of this upstream."""
     there = connections.upstream_to(server)
 
     async def enter() -> Session | Refusal:
         return await open_session(there, CREDENTIALS)
 
-    return LoginGate(enter, hand)
+    return LoginGate(enter, clock)
 
 
 def is_refusal(answer: object) -> bool:
@@ -69,13 +69,13 @@ async def test_a_server_without_reply_is_connected_once(connections: Connections
 
 async def test_a_failure_is_shared_for_two_seconds(connections: Connections, simulator: Simulator) -> None:
     """A later caller logs in again."""
-    hand = ManualClock()
-    profile = login_gate(connections, simulator, hand)
+    clock = ManualClock()
+    profile = login_gate(connections, simulator, clock)
     assert is_refusal(await profile())
-    hand.now += FAILURE_TTL - 0.01
+    clock.now += FAILURE_TTL - 0.01
     assert is_refusal(await profile())
     assert len(simulator.logins) == 1
-    hand.now += 0.01
+    clock.now += 0.01
     await passes(profile)
 
 

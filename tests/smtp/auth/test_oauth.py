@@ -53,7 +53,7 @@ async def entra(simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunningEn
 def source(entra: RunningEntra, clock: Clock | ManualClock | None = None, secret: str = SECRET) -> TokenSource:
     """Return the source of the app's tokens."""
     clock = clock or Clock()
-    return TokenSource(ClientSecret(entra.registration(), secret), clock)  # type: ignore[arg-type]  # Hands is a Clock
+    return TokenSource(ClientSecret(entra.registration(), secret), clock)  # type: ignore[arg-type]  # ManualClock has the methods of Clock
 
 
 async def test_fifty_callers_share_one_request(entra: RunningEntra) -> None:
@@ -86,31 +86,31 @@ async def test_a_cancelled_caller_does_not_cancel_the_request(entra: RunningEntr
 
 async def test_a_token_is_renewed_ten_minutes_before_its_expiry(entra: RunningEntra) -> None:
     """Not earlier; every login has at least 10 minutes left."""
-    hands = ManualClock()
-    tokens = source(entra, hands)
+    clock = ManualClock()
+    tokens = source(entra, clock)
     first = await tokens.token()
-    hands.at += 4500 - RENEW_BEFORE_EXPIRY - 1
+    clock.at += 4500 - RENEW_BEFORE_EXPIRY - 1
     assert await tokens.token() == first
-    hands.at += 2
+    clock.at += 2
     assert await tokens.token() != first
     assert entra.outcomes == ["ok", "ok"]
 
 
 async def test_the_old_token_is_used_while_the_endpoint_is_unreachable(entra: RunningEntra) -> None:
     """For its last 10 minutes, without a request per login."""
-    hands = ManualClock()
-    tokens = source(entra, hands)
+    clock = ManualClock()
+    tokens = source(entra, clock)
     first = await tokens.token()
     entra.entra.refuse("503", times=None)
-    hands.at += 4500 - RENEW_BEFORE_EXPIRY
+    clock.at += 4500 - RENEW_BEFORE_EXPIRY
     assert await tokens.token() == first
     asked = len(entra.entra.requests)
     assert [await tokens.token() for _ in range(10)] == [first] * 10
     assert len(entra.entra.requests) == asked
-    hands.at += RENEWAL_RETRY_INTERVAL
+    clock.at += RENEWAL_RETRY_INTERVAL
     assert await tokens.token() == first
     assert len(entra.entra.requests) > asked
-    hands.at += RENEW_BEFORE_EXPIRY
+    clock.at += RENEW_BEFORE_EXPIRY
     with pytest.raises(CredentialError):
         await tokens.token()
     entra.entra.clear_failures()
@@ -133,14 +133,14 @@ async def test_a_permanent_error_is_not_retried(entra: RunningEntra) -> None:
 
 
 async def test_retry_after_is_respected(entra: RunningEntra) -> None:
-    hands = ManualClock()
+    clock = ManualClock()
     entra.entra.refuse("429", retry_after=60)
-    tokens = source(entra, hands)
+    tokens = source(entra, clock)
     for _ in range(3):
         with pytest.raises(CredentialError):
             await tokens.token()
     assert entra.outcomes == ["429"]
-    hands.at += 60
+    clock.at += 60
     assert entra.entra.is_valid_token(await tokens.token())
 
 

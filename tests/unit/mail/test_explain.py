@@ -1,4 +1,4 @@
-"""Every state that a person can meet has a sentence and a mend."""
+"""Every state that a person can see has a sentence and a fix."""
 
 from itertools import product
 

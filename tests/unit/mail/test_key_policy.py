@@ -198,7 +198,7 @@ def test_each_unit_has_its_own_window(limit: int, used: int, more: int, now: flo
 
 
 def test_of_several_full_windows_the_last_to_end_is_reported() -> None:
-    """So that a repetition then is not refused by another; one that can never fit comes first."""
+    """A repetition then is not refused by another window; a window that can never take the amount has priority."""
     budget = RateLimit(10, 100, recipients_per_minute=20, bytes_per_day=1000)
     usage = UNUSED.at(NOW).plus(Amount(10, 15, 950))
     full = budget.exceeded(usage, Amount(1, 6, 51))

@@ -98,7 +98,7 @@ def test_a_fault_of_the_message_leaves_the_mailbox_open() -> None:
 
 
 def test_an_operators_hold_is_not_probed() -> None:
-    """After the release one login comes first."""
+    """After the release the first step is one login."""
     held = mailbox_health.hold(OPEN, "audit", 10.0)
     assert mailbox_health.as_of(held, 1e9, 3).health is Health.HELD
     assert not held.probe_due(1e9)

@@ -145,7 +145,7 @@ def test_a_route_equals_a_linear_search(patterns: list[str], local: str, domain:
 
 
 def test_a_thousand_pools_cost_no_more_than_one() -> None:
-    """A route is a few look-ups: ten thousand of them take well under a second."""
+    """A route takes a few lookups: ten thousand of them take well under a second."""
     routes = Routes.of([(f"p{n}", [f"*@d{n}.example", f"x@e{n}.example"], None) for n in range(1000)])
     sender = parse_address("anna@d999.example")
     begun = perf_counter()

@@ -28,30 +28,30 @@ async def ready(task: asyncio.Task[Claimed | None]) -> bool:
 
 async def test_messages_are_taken_by_lane_and_then_in_order() -> None:
     """Of the claim."""
-    hands = PrefetchBuffer(9)
+    buffer = PrefetchBuffer(9)
     for one in (claimed(1), claimed(2, Lane.BULK), claimed(3), claimed(4, Lane.URGENT)):
-        hands.put(one)
-    order = [await hands.take() for _ in range(4)]
+        buffer.put(one)
+    order = [await buffer.take() for _ in range(4)]
     assert [one.id.int for one in order if one] == [4, 1, 3, 2]
 
 
 async def test_one_session_is_reserved_for_urgent_mail() -> None:
     """Others wait for another one."""
-    hands = PrefetchBuffer(1)
+    buffer = PrefetchBuffer(1)
     first = claimed(1)
-    hands.put(first)
-    hands.put(claimed(2))
-    assert await hands.take() == first
-    taker = asyncio.create_task(hands.take())
+    buffer.put(first)
+    buffer.put(claimed(2))
+    assert await buffer.take() == first
+    taker = asyncio.create_task(buffer.take())
     assert not await ready(taker)
-    hands.put(claimed(3, Lane.URGENT))
+    buffer.put(claimed(3, Lane.URGENT))
     urgent = await taker
     assert urgent is not None
     assert urgent.id.int == 3
-    taker = asyncio.create_task(hands.take())
-    hands.attempt_ended(urgent)
+    taker = asyncio.create_task(buffer.take())
+    buffer.attempt_ended(urgent)
     assert not await ready(taker)
-    hands.attempt_ended(first)
+    buffer.attempt_ended(first)
     second = await taker
     assert second is not None
     assert second.id.int == 2
@@ -60,8 +60,8 @@ async def test_one_session_is_reserved_for_urgent_mail() -> None:
 @pytest.mark.parametrize("lane", list(Lane))
 async def test_closing_returns_all_messages(lane: Lane) -> None:
     """So that they can be given back; then nothing more."""
-    hands = PrefetchBuffer(0)
-    hands.put(claimed(1, lane))
-    hands.close()
-    assert await hands.take() is not None
-    assert await hands.take() is None
+    buffer = PrefetchBuffer(0)
+    buffer.put(claimed(1, lane))
+    buffer.close()
+    assert await buffer.take() is not None
+    assert await buffer.take() is None

@@ -78,18 +78,18 @@ def test_memory_is_bounded_by_merging_close_times() -> None:
     assert window.available(50.0) == 900_000
 
 
-KEPT = 5
+RESERVE = 5
 INTERVAL = 2.0  # 30 a minute
 
 
 def others_go(window: SlidingWindow, now: float, until: float, begun: list[float]) -> None:
     """Begin non-urgent messages whenever allowed."""
     while now < until:
-        for _ in range(window.available_after_reserve(now, KEPT)):
+        for _ in range(window.available_after_reserve(now, RESERVE)):
             window.begin()
             window.end(now)
             begun.append(now)
-        now += max(window.wait_time_after_reserve(now, KEPT), 1e-6)
+        now += max(window.wait_time_after_reserve(now, RESERVE), 1e-6)
 
 
 @given(st.floats(0.0, 300.0))
@@ -97,7 +97,7 @@ def test_urgent_messages_wait_at_most_for_their_intervals(moment: float) -> None
     """Of five at once, the k-th begins within k intervals and a tenth; the others use the rest."""
     window = SlidingWindow(30, 60.0)
     others_go(window, 0.0, moment, [])
-    waits = [window.wait_time(moment, count) for count in range(1, KEPT + 1)]
+    waits = [window.wait_time(moment, count) for count in range(1, RESERVE + 1)]
     assert all(wait <= (count + 0.1) * INTERVAL + 1e-3 for count, wait in enumerate(waits, 1))
 
 
@@ -109,13 +109,13 @@ def test_the_reserve_does_not_lower_the_total_rate() -> None:
 
 
 @given(latencies, st.integers(0, 12), st.integers(1, 40))
-def test_a_wait_for_room_ends_when_there_is_room(ends: list[float], kept: int, limit: int) -> None:
+def test_a_wait_for_room_ends_when_there_is_room(ends: list[float], reserve: int, limit: int) -> None:
     """Not early, which would be a busy loop, and not late."""
     window, now = SlidingWindow(limit, 60.0), 0.0
     for gap in ends[:limit]:
         now += gap
         window.begin()
         window.end(now)
-    wait = window.wait_time_after_reserve(now, kept)
-    assert (wait == 0.0) == (window.available_after_reserve(now, kept) > 0)
-    assert window.available_after_reserve(now + wait + 1e-6, kept) > 0
+    wait = window.wait_time_after_reserve(now, reserve)
+    assert (wait == 0.0) == (window.available_after_reserve(now, reserve) > 0)
+    assert window.available_after_reserve(now + wait + 1e-6, reserve) > 0

@@ -142,16 +142,16 @@ def test_an_invalid_key_is_refused_with_field_and_fix(server: ApiServer, wrong: 
         server.post({"name": "x", **wrong}, "/keys"),
         server.client.patch(f"/keys/{key['id']}", content=json.dumps(wrong)),
     ):
-        told = refused(response, 422, "validation_error")
-        assert told["details"][0]["field"] == field
-        assert says in told["message"]
+        error = refused(response, 422, "validation_error")
+        assert error["details"][0]["field"] == field
+        assert says in error["message"]
     assert ask(server, "GET", f"/keys/{key['id']}") == key
 
 
 def test_all_errors_are_reported_at_once(server: ApiServer) -> None:
     """A name is required."""
-    told = refused(server.post({"lanes": 5, "sink": 5}, "/keys"), 422, "validation_error", "lanes")
-    assert [detail["field"] for detail in told["details"]] == ["lanes", "sink"]
+    error = refused(server.post({"lanes": 5, "sink": 5}, "/keys"), 422, "validation_error", "lanes")
+    assert [detail["field"] for detail in error["details"]] == ["lanes", "sink"]
     refused(server.post({}, "/keys"), 422, "missing_required_field", "name")
     refused(server.post([], "/keys"), 422, "validation_error")
 
@@ -188,8 +188,8 @@ def test_unknown_ids_and_methods_are_refused(server: ApiServer) -> None:
         for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/rotate")):
             refused(server.client.request(method, f"/keys/{id_}{path}", content=b"{}"), status, name)
     refused(server.client.put("/keys", content=b"{}"), 405, "method_not_allowed")
-    told = refused(server.get("/api-keys"), 404, "not_found")
-    assert told["reason"] == "unsupported_resource"
+    error = refused(server.get("/api-keys"), 404, "not_found")
+    assert error["reason"] == "unsupported_resource"
 
 
 def test_a_send_only_key_cannot_use_the_key_routes(server: ApiServer) -> None:

@@ -37,7 +37,7 @@ class ManualClock(Clock):
     clock_time: ClockTime = field(default_factory=lambda: ClockTime(MINUTE_BEGAN))
 
     def now(self) -> float:
-        """Where the hand stands."""
+        """Return the set time."""
         return self.clock_time.at
 
     def monotonic(self) -> float:
@@ -53,7 +53,7 @@ def clock_time() -> ClockTime:
 
 @pytest.fixture
 def stopped_server(tmp_path: Path, clock_time: ClockTime) -> Iterator[ApiServer]:
-    """Server whose time stands."""
+    """Server with a stopped clock."""
     with open_server(
         tmp_path, clock=ManualClock(clock_time=clock_time), limits=small(attempts_per_minute=600)
     ) as server:
@@ -85,9 +85,9 @@ def test_another_lane_than_the_policy_allows_is_refused(server: ApiServer) -> No
     """An email without a lane gets the first allowed one."""
     bulk = server.make_key(lanes=("bulk", "urgent"))
     for body in (changed(lane="normal"), changed(headers={"X-Postern-Lane": "normal"})):
-        told = refused(server.post(body, key=bulk), 403, "validation_error", "lane")
-        assert told["reason"] == "lane_not_allowed"
-        assert "bulk or urgent" in told["message"]
+        error = refused(server.post(body, key=bulk), 403, "validation_error", "lane")
+        assert error["reason"] == "lane_not_allowed"
+        assert "bulk or urgent" in error["message"]
     for lane in (..., "bulk", "urgent"):
         email = server.get(f"/emails/{accepted(server.post(changed(lane=lane), key=bulk))}", key=bulk).json()
         assert email["relay"]["lane"] == ("bulk" if lane is ... else lane)
@@ -98,10 +98,10 @@ def test_other_recipients_than_the_policy_allows_are_refused(server: ApiServer) 
     key, count = server.make_key(recipients=("*@contoso.com", "anna@example.com")), server.count()
     accepted(server.post(changed(cc="Bob <bob@contoso.com>"), key=key))
     body = changed(cc=["bob@contoso.com", "eve@example.com"], bcc="eve@example.net")
-    told = refused(server.post(body, key=key), 403, "validation_error", "cc[1]")
-    assert told["reason"] == "recipient_not_allowed"
-    assert [detail["field"] for detail in told["details"]] == ["cc[1]", "bcc[0]"]
-    assert "*@contoso.com, anna@example.com" in told["message"]
+    error = refused(server.post(body, key=key), 403, "validation_error", "cc[1]")
+    assert error["reason"] == "recipient_not_allowed"
+    assert [detail["field"] for detail in error["details"]] == ["cc[1]", "bcc[0]"]
+    assert "*@contoso.com, anna@example.com" in error["message"]
     assert server.count() == count + 1
 
 
@@ -158,8 +158,8 @@ def test_validate_applies_the_policy_without_counting(server: ApiServer) -> None
     key = server.make_key(lanes=("bulk",), messages_per_minute=1, recipients=("*@example.com",))
     for _ in range(3):
         assert server.post(MINIMAL, "/emails/validate", key).status_code == 200
-    told = refused(server.post(changed(lane="urgent"), "/emails/validate", key), 403, "validation_error", "lane")
-    assert told["reason"] == "lane_not_allowed"
+    error = refused(server.post(changed(lane="urgent"), "/emails/validate", key), 403, "validation_error", "lane")
+    assert error["reason"] == "lane_not_allowed"
 
 
 def test_e4_the_limit_per_minute(stopped_server: ApiServer, clock_time: ClockTime) -> None:
@@ -170,8 +170,8 @@ def test_e4_the_limit_per_minute(stopped_server: ApiServer, clock_time: ClockTim
     assert rates(stopped_server.post(MINIMAL, key=key)) == (2, 0, 40)
     for _ in range(3):
         response = stopped_server.post(MINIMAL, key=key)
-        told = refused(response, 429, "rate_limit_exceeded")
-        assert "2 messages a minute, and 0 of them are left" in told["message"]
+        error = refused(response, 429, "rate_limit_exceeded")
+        assert "2 messages a minute, and 0 of them are left" in error["message"]
         assert rates(response) == (2, 0, 40)
         assert response.headers["retry-after"] == "40"
     assert stopped_server.count() == 2
@@ -196,10 +196,10 @@ def test_a_batch_over_the_limit_is_refused_whole(stopped_server: ApiServer) -> N
     """The error of a batch that can never fit says so."""
     key = stopped_server.make_key(messages_per_minute=5)
     assert rates(stopped_server.post(batch(3), "/emails/batch", key))[1] == 2
-    told = refused(stopped_server.post(batch(3), "/emails/batch", key), 429, "rate_limit_exceeded")
-    assert "2 of them are left" in told["message"]
-    told = refused(stopped_server.post(batch(6), "/emails/batch", key), 429, "rate_limit_exceeded")
-    assert "send fewer in a request" in told["message"]
+    error = refused(stopped_server.post(batch(3), "/emails/batch", key), 429, "rate_limit_exceeded")
+    assert "2 of them are left" in error["message"]
+    error = refused(stopped_server.post(batch(6), "/emails/batch", key), 429, "rate_limit_exceeded")
+    assert "send fewer in a request" in error["message"]
     permissive = stopped_server.post([MINIMAL, {}, MINIMAL], "/emails/batch", key, x_batch_validation="permissive")
     assert (permissive.status_code, rates(permissive)[1]) == (200, 0), "what is refused costs nothing"
     assert stopped_server.count() == 5
@@ -227,18 +227,18 @@ def test_the_limit_of_recipients_counts_to_cc_and_bcc(
     key = stopped_server.make_key(**policy)
     accepted(stopped_server.post(letter(60), key=key))
     response = stopped_server.post(letter(41), key=key)
-    told = refused(response, 429, name)
-    assert "to 100 recipients a" in told["message"]
-    assert "40 of them are left" in told["message"]
-    assert "has 41" in told["message"]
-    assert told["reason"] == "recipients_budget"
+    error = refused(response, 429, name)
+    assert "to 100 recipients a" in error["message"]
+    assert "40 of them are left" in error["message"]
+    assert "has 41" in error["message"]
+    assert error["reason"] == "recipients_budget"
     assert int(response.headers["retry-after"]) == reset
     assert rates(response) == (1_000_000_000, 1_000_000_000, 60), "the headers are those of messages"
     assert stopped_server.post([letter(20), letter(21)], "/emails/batch", key).status_code == 429
     assert stopped_server.post([letter(20), letter(20)], "/emails/batch", key).status_code == 200
     assert stopped_server.count() == 3
-    told = refused(stopped_server.post(letter(101), key=key), 429, name)
-    assert "This request has 101 recipients" in told["message"]
+    error = refused(stopped_server.post(letter(101), key=key), 429, name)
+    assert "This request has 101 recipients" in error["message"]
     clock_time.at += reset
     accepted(stopped_server.post(letter(100), key=key))
 
@@ -249,9 +249,9 @@ def test_the_limit_of_bytes_counts_composed_messages(stopped_server: ApiServer, 
     assert rates(stopped_server.post(letter(1, 40_000), key=key))[1] == 8
     accepted(stopped_server.post(letter(1, 40_000), key=key))
     response = stopped_server.post(letter(1, 40_000), key=key)
-    told = refused(response, 429, "rate_limit_exceeded")
-    assert told["reason"] == "bytes_budget"
-    assert "100000 bytes a minute" in told["message"]
+    error = refused(response, 429, "rate_limit_exceeded")
+    assert error["reason"] == "bytes_budget"
+    assert "100000 bytes a minute" in error["message"]
     assert rates(response)[:2] == (9, 7)
     email = {"From": SENDER, "To": "a@example.com", "Subject": "x", "TextBody": ("x" * 63 + "\n") * 625}
     assert stopped_server.post(email, "/email", key).status_code == 429
@@ -431,10 +431,10 @@ def test_the_same_refusal_is_one_entry_of_the_audit(stopped_server: ApiServer) -
     entries = {record.entry.details["name"]: record for record in audit(stopped_server, 15)}
     assert entries.keys() == {"missing_required_field", "rate_limit_exceeded", "invalid_api_key"}
     assert {record.times for record in entries.values()} == {5}
-    told = entries["missing_required_field"].entry
-    assert told.details == {"status": 422, "name": first.json()["name"], "message": first.json()["message"]}
-    assert (told.by.name, told.subject, told.action) == ("key of sending_access", "POST /emails", "send.refused")
-    assert told.by.request_id == "the-first"
+    body = entries["missing_required_field"].entry
+    assert body.details == {"status": 422, "name": first.json()["name"], "message": first.json()["message"]}
+    assert (body.by.name, body.subject, body.action) == ("key of sending_access", "POST /emails", "send.refused")
+    assert body.by.request_id == "the-first"
     assert (entries["invalid_api_key"].entry.by.name, entries["invalid_api_key"].entry.by.key_id) == (
         "nobody known",
         None,

@@ -270,8 +270,8 @@ def test_the_table_has_every_operation_of_the_specification(matrix: Matrix) -> N
         for method, operation in methods.items()
     }
     assert live.keys() == EVERY.keys() - {("GET", "/readyz?deep=1"), ("HEAD", "/readyz?deep=1")}
-    for operation, told in live.items():
-        permissions = tuple(Permission(one["apiKey"][0]) for one in told["security"])
+    for operation, described in live.items():
+        permissions = tuple(Permission(one["apiKey"][0]) for one in described["security"])
         assert permissions == EVERY[operation].needs.value, operation
 
 

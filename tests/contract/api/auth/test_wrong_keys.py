@@ -135,7 +135,7 @@ async def test_a_flood_of_wrong_keys_does_not_delay_mail(tmp_path: Path) -> None
                 if accepted.is_set():
                     return
 
-        async with httpx.AsyncClient(base_url=harness.postern.url, trust_env=False) as attacker:
+        async with httpx.AsyncClient(base_url=harness.postern.url, trust_env=False, timeout=WAIT_TIMEOUT) as attacker:
             callers = [asyncio.create_task(flood(number)) for number in range(100)]
             await until(lambda: len(answers) >= 100)
             await harness.post()

@@ -35,9 +35,9 @@ def ids(response: httpx.Response) -> list[str]:
 
 def errors(response: httpx.Response) -> list[Json]:
     """Return the errors of the items that were not stored."""
-    told: list[Json] = response.json()["errors"]
-    assert all(one.keys() == {"index", "message"} for one in told)
-    return told
+    body: list[Json] = response.json()["errors"]
+    assert all(one.keys() == {"index", "message"} for one in body)
+    return body
 
 
 def subjects(server: ApiServer, found: list[str]) -> list[str]:
@@ -62,11 +62,11 @@ def test_b1_a_hundred(server: ApiServer) -> None:
 
 def test_b2_one_is_bad(server: ApiServer) -> None:
     """Strict: nothing is stored. The error is the first item's, and all bad items are named."""
-    kept = server.count()
+    before = server.count()
     response = batch(server, MINIMAL, BAD, changed(subject=..., from_=5), "x")
-    told = refused(response, 422, "validation_error", "[1].to[0]")
-    assert [detail["field"] for detail in told["details"]] == ["[1].to[0]", "[2].from", "[2].subject", "[3]"]
-    assert server.count() == kept
+    error = refused(response, 422, "validation_error", "[1].to[0]")
+    assert [detail["field"] for detail in error["details"]] == ["[1].to[0]", "[2].from", "[2].subject", "[3]"]
+    assert server.count() == before
 
 
 @pytest.mark.parametrize(
@@ -81,22 +81,22 @@ def test_b2_one_is_bad(server: ApiServer) -> None:
 )
 def test_b2_every_kind_of_error(server: ApiServer, item: Any, status: int, name: str, message: str) -> None:
     """With the status, name and reason that the item alone would have."""
-    told = refused(batch(server, MINIMAL, item), status, name)
-    assert told["message"].startswith(message)
+    error = refused(batch(server, MINIMAL, item), status, name)
+    assert error["message"].startswith(message)
     if isinstance(item, dict):
-        assert told.get("reason") == server.post(item).json().get("reason")
+        assert error.get("reason") == server.post(item).json().get("reason")
 
 
 def test_b3_permissive(server: ApiServer) -> None:
-    """The good items are stored, the others reported by index."""
-    kept = server.count()
+    """The good items are stored, the others refused_items by index."""
+    before = server.count()
     response = batch(server, BAD, changed(subject="one"), "x", changed(subject="two"), mode="permissive")
     assert subjects(server, ids(response)) == ["one", "two"]
     first, second = errors(response)
     assert (first["index"], second["index"]) == (0, 2)
     assert first["message"].startswith("[0].to[0]: ")
     assert second["message"] == "[2]: An email must be one JSON object, not a string."
-    assert server.count() == kept + 2
+    assert server.count() == before + 2
 
 
 def test_b3_nothing_good(server: ApiServer) -> None:
@@ -116,10 +116,10 @@ def test_b4_permissive_and_all_are_good(server: ApiServer) -> None:
 @pytest.mark.parametrize("value", [[], [MINIMAL] * 101, {}, MINIMAL, None, "x", 5])
 def test_b5_no_list_of_1_to_100(server: ApiServer, value: Any) -> None:
     """422 in either mode."""
-    kept = server.count()
+    before = server.count()
     for mode in ("strict", "permissive"):
         refused(server.post(value, "/emails/batch", x_batch_validation=mode), 422, "validation_error")
-    assert server.count() == kept
+    assert server.count() == before
 
 
 def test_b5_another_mode(server: ApiServer) -> None:
@@ -137,10 +137,10 @@ def test_b6_the_same_again(server: ApiServer) -> None:
     once = str(uuid4())
     items = [changed(subject=subject) for subject in ("b", "a", "c")]
     first = ids(batch(server, *items, Idempotency_Key=once))
-    kept = server.count()
+    before = server.count()
     turned = [dict(reversed(item.items())) for item in items]
     assert ids(batch(server, *turned, Idempotency_Key=once)) == first
-    assert server.count() == kept
+    assert server.count() == before
     refused(batch(server, *reversed(items), Idempotency_Key=once), 409, "invalid_idempotent_request")
 
 
@@ -163,14 +163,14 @@ def test_b6_an_error_does_not_use_up_the_key(server: ApiServer) -> None:
 
 def test_b6_concurrent(server: ApiServer) -> None:
     """I3 for a batch: exactly one is stored."""
-    once, kept = str(uuid4()), server.count()
+    once, before = str(uuid4()), server.count()
     with ThreadPoolExecutor(4) as pool:
         answers = [*pool.map(lambda _: batch(server, *[MINIMAL] * 20, Idempotency_Key=once), range(4))]
     for answer in answers:
         if answer.status_code != 200:
             refused(answer, 409, "concurrent_idempotent_requests")
     assert len({tuple(ids(answer)) for answer in answers if answer.status_code == 200}) == 1
-    assert server.count() == kept + 20
+    assert server.count() == before + 20
 
 
 def test_i7_another_endpoint(server: ApiServer) -> None:
@@ -235,8 +235,8 @@ def test_e5_any_items(server: ApiServer, items: list[Any]) -> None:
     permissive, strict = batch(server, *items, mode="permissive", key=own), batch(server, *items, key=own)
     if not 1 <= len(items) <= 100 or permissive.status_code != 200:
         refused(strict, strict.status_code, "validation_error")
-    elif told := errors(permissive):
-        assert len(ids(permissive)) + len(told) == len(items)
-        assert strict.json()["message"] == told[0]["message"]
+    elif refused_items := errors(permissive):
+        assert len(ids(permissive)) + len(refused_items) == len(items)
+        assert strict.json()["message"] == refused_items[0]["message"]
     else:
         assert len(ids(strict)) == len(ids(permissive)) == len(items)

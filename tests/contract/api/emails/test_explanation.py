@@ -112,7 +112,7 @@ def test_one_open_mailbox_of_the_pool_is_enough(server: ApiServer) -> None:
 
 
 def test_of_several_resting_mailboxes_the_first_to_open_is_named(server: ApiServer) -> None:
-    """By time; one that needs an operator comes last."""
+    """By time; one that needs an operator is last."""
     id_ = server.send()
     store_condition(server, A, rests(server, None, held=True))
     assert f"Mailbox {A}" in explanation(server, id_)["summary"]

@@ -133,8 +133,8 @@ def test_r4_bad_cursors(server: ApiServer) -> None:
 def test_all_bad_filters_are_reported(server: ApiServer, parameters: dict[str, str]) -> None:
     (name,) = (name.rstrip("_") for name in parameters)
     refused(bad(server, **parameters), 422, "validation_error", name)
-    told = refused(bad(server, limit=0, **parameters), 422, "validation_error", "limit")
-    assert [detail["field"] for detail in told["details"]] == ["limit", name]
+    error = refused(bad(server, limit=0, **parameters), 422, "validation_error", "limit")
+    assert [detail["field"] for detail in error["details"]] == ["limit", name]
 
 
 def test_a_listed_email_has_the_members_of_get_but_the_bodies(server: ApiServer, key: str) -> None:
@@ -249,9 +249,9 @@ def test_e5_any_query(server: ApiServer, parameters: dict[str, str]) -> None:
 
 @settings(QUICK, max_examples=50)
 @given(st.binary(max_size=20))
-def test_e5_any_bytes_in_a_query(server: ApiServer, octets: bytes) -> None:
+def test_e5_any_bytes_in_a_query(server: ApiServer, data: bytes) -> None:
     """Also invalid UTF-8."""
-    coded = "".join(f"%{octet:02x}" for octet in octets)
+    coded = "".join(f"%{byte:02x}" for byte in data)
     response = server.client.get(f"/emails?q={coded}")
     assert response.status_code in (200, 422), response.text
 

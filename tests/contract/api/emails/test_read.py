@@ -95,7 +95,7 @@ def test_r5_of_another_key(server: ApiServer) -> None:
 
 
 @pytest.fixture(scope="module")
-def quiet_server(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def] # a generator of the Door
+def quiet_server(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def] # a generator of ApiServer
     """Server whose queue no other test fills."""
     with open_server(tmp_path_factory.mktemp("quiet")) as server:
         yield server

@@ -34,7 +34,7 @@ def failed(server: ApiServer) -> str:
 
 
 def test_it_reads_when_the_content_was_removed(server: ApiServer, failed: str) -> None:
-    """All else is there, and nobody is told to retry what cannot be."""
+    """All other data is there, and the explanation does not propose a retry, which is impossible."""
     shown = server.get(f"/emails/{failed}").json()
     assert (shown["html"], shown["text"], shown["subject"], shown["last_event"]) == (None, None, "Hello", "failed")
     assert shown["relay"]["content_removed_at"] is not None

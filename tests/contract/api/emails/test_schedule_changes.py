@@ -183,11 +183,11 @@ def test_a_send_only_key_cannot_change_its_email(server: ApiServer) -> None:
 
 @settings(QUICK, max_examples=100)
 @given(st.binary(max_size=50) | VALUES.map(lambda value: json.dumps({"scheduled_at": value}).encode()))
-def test_e5_any_body(server: ApiServer, octets: bytes) -> None:
+def test_e5_any_body(server: ApiServer, data: bytes) -> None:
     """A success or a 4xx error, in the documented form."""
     own = server.make_key()  # reschedules are limited for each key
     id_ = accepted(server.post(changed(scheduled_at="in 1 hour"), key=own))
-    response = server.client.patch(f"/emails/{id_}", content=octets, headers={"authorization": f"Bearer {own}"})
+    response = server.client.patch(f"/emails/{id_}", content=data, headers={"authorization": f"Bearer {own}"})
     if response.status_code == 200:
         done(response, id_)
     else:

@@ -87,8 +87,8 @@ def test_s6_any_content_type(server: ApiServer, kind: str | None) -> None:
 
 def test_s7_chunked(server: ApiServer) -> None:
     """As Go sends it: in chunks, without Content-Length."""
-    octets = json.dumps(MINIMAL).encode()
-    response = server.client.post("/emails", content=(octets[i : i + 7] for i in range(0, len(octets), 7)))
+    data = json.dumps(MINIMAL).encode()
+    response = server.client.post("/emails", content=(data[i : i + 7] for i in range(0, len(data), 7)))
     assert "content-length" not in response.request.headers
     accepted(response)
 
@@ -250,13 +250,13 @@ def test_s15_headers_for_postern_are_not_forwarded(server: ApiServer) -> None:
     assert shown["relay"]["expires_at"] > shown["scheduled_at"]
 
 
-@pytest.mark.parametrize(("given", "kept"), [("<a.b@example.com>", True), ("a.b@example.com", True), ("a b", False)])
-def test_a_valid_message_id_is_used(server: ApiServer, given: str, kept: bool) -> None:
+@pytest.mark.parametrize(("given", "stored"), [("<a.b@example.com>", True), ("a.b@example.com", True), ("a b", False)])
+def test_a_valid_message_id_is_used(server: ApiServer, given: str, stored: bool) -> None:
     """Also twice: anymail's batches repeat one. An invalid one is replaced."""
     for _ in range(2):
         id_ = server.send(headers={"message-id": given})
-        assert (server.message(id_)["message-id"] == "<a.b@example.com>") is kept
-        assert (server.get(f"/emails/{id_}").json()["message_id"] == "<a.b@example.com>") is kept
+        assert (server.message(id_)["message-id"] == "<a.b@example.com>") is stored
+        assert (server.get(f"/emails/{id_}").json()["message_id"] == "<a.b@example.com>") is stored
 
 
 def test_s16_tags(server: ApiServer) -> None:
@@ -276,17 +276,17 @@ def test_s17_members_that_change_content_or_consent_are_refused(server: ApiServe
 
 
 @pytest.mark.parametrize(
-    "octets", [b"", b"{", b"{'a': 1}", b'{"a": NaN}', b"\xff\xfe", b'{"a": "\xff"}', b"[" * 100_000, b'{"a": 1}{']
+    "data", [b"", b"{", b"{'a': 1}", b'{"a": NaN}', b"\xff\xfe", b'{"a": "\xff"}', b"[" * 100_000, b'{"a": 1}{']
 )
-def test_s18_no_json(server: ApiServer, octets: bytes) -> None:
+def test_s18_no_json(server: ApiServer, data: bytes) -> None:
     """400, also for any depth of nesting."""
-    refused(server.post(octets), 400, "validation_error")
+    refused(server.post(data), 400, "validation_error")
 
 
 def test_a_lone_surrogate_is_reported(server: ApiServer) -> None:
     """JSON can express it, but it is no character (RFC 8259 §8.2)."""
-    octets = json.dumps(changed(headers={"X-A": "\ud800"})).encode()
-    refused(server.post(octets), 422, "validation_error", "headers.X-A")
+    data = json.dumps(changed(headers={"X-A": "\ud800"})).encode()
+    refused(server.post(data), 422, "validation_error", "headers.X-A")
 
 
 @pytest.mark.parametrize("body", [[], [MINIMAL], "text", 5, None, True])

@@ -22,10 +22,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 def validated(server: ApiServer, body: Any) -> Json:
     """Return the response to a valid email after a check that nothing was stored."""
-    kept = server.count()
+    before = server.count()
     response = server.post(body, PATH)
     assert response.status_code == 200, response.text
-    assert server.count() == kept
+    assert server.count() == before
     answer: Json = response.json()
     assert (answer["object"], answer["valid"], answer["pool"]) == ("validation", True, "main")
     return answer

@@ -25,7 +25,7 @@ from tests.contract.api.server import (
 
 INSIDE = pytest.mark.direct("what is for machines inside is not passed on: tests/gateway")
 EARLY = pytest.mark.direct("it answers once the caller has sent something more: deploy/gateway/README.md", "caddy")
-OCTETS = json.dumps(MINIMAL).encode()
+BODY = json.dumps(MINIMAL).encode()
 
 
 def head(server: ApiServer, *lines: str, method: str = "POST", path: str = "/emails") -> bytes:
@@ -59,11 +59,11 @@ def test_e1_wrong_method(server: ApiServer, method: str, path: str, allow: str) 
 
 def test_e2_a_crash(server: ApiServer) -> None:
     """500 in the common form, and the connection stays usable."""
-    octets = json.dumps(changed(from_="crash@contoso.com")).encode()
+    data = json.dumps(changed(from_="crash@contoso.com")).encode()
     with server.connect() as connection:
-        connection.sendall(head(server, f"Content-Length: {len(octets)}") + octets)
+        connection.sendall(head(server, f"Content-Length: {len(data)}") + data)
         refused(read_response(connection), 500, "application_error")
-        connection.sendall(head(server, f"Content-Length: {len(OCTETS)}") + OCTETS)
+        connection.sendall(head(server, f"Content-Length: {len(BODY)}") + BODY)
         accepted(read_response(connection))
 
 
@@ -166,9 +166,9 @@ def test_an_endless_chunked_body_is_cut_at_the_limit(server: ApiServer) -> None:
 
 
 def test_a_body_at_the_limit_is_accepted(tmp_path: Path) -> None:
-    with open_server(tmp_path, limits=small(max_body_bytes=len(OCTETS))) as server:
-        accepted(server.post(OCTETS))
-        refused(server.post(OCTETS + b" "), 413, "validation_error")
+    with open_server(tmp_path, limits=small(max_body_bytes=len(BODY))) as server:
+        accepted(server.post(BODY))
+        refused(server.post(BODY + b" "), 413, "validation_error")
 
 
 @EARLY
@@ -181,13 +181,13 @@ def test_a_slow_body_times_out(tmp_path: Path) -> None:
 
 
 def test_a_disconnect_in_the_body_stores_nothing(server: ApiServer) -> None:
-    kept = server.count()
+    before = server.count()
     with server.connect() as connection:
-        connection.sendall(head(server, f"Content-Length: {len(OCTETS)}") + OCTETS[:-5])
+        connection.sendall(head(server, f"Content-Length: {len(BODY)}") + BODY[:-5])
     with server.connect() as connection:
-        connection.sendall(head(server, f"Content-Length: {len(OCTETS)}", "Connection: close") + OCTETS)
+        connection.sendall(head(server, f"Content-Length: {len(BODY)}", "Connection: close") + BODY)
         accepted(read_response(connection))
-    assert server.count() == kept + 1
+    assert server.count() == before + 1
 
 
 @pytest.mark.direct("a gateway makes ids of its own form: tests/gateway")

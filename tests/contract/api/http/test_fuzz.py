@@ -75,14 +75,14 @@ def own_key(server: ApiServer) -> str:
     return server.make_key()
 
 
-def check(server: ApiServer, octets: bytes, own_key: str, key: str | None = None) -> None:
+def check(server: ApiServer, data: bytes, own_key: str, key: str | None = None) -> None:
     """Check for a success or a 4xx error of the documented form."""
     headers = {"authorization": f"Bearer {own_key}"} | ({} if key is None else {"idempotency-key": key})
-    response = server.client.post("/emails", content=octets, headers=headers)
+    response = server.client.post("/emails", content=data, headers=headers)
     if response.status_code == 200:
         accepted(response)
     else:
-        assert response.status_code < 500, (octets, response.text)
+        assert response.status_code < 500, (data, response.text)
         check_error(response)
 
 
@@ -102,6 +102,6 @@ def test_e5_any_json(server: ApiServer, own_key: str, value: Any) -> None:
 
 @QUICK
 @given(st.binary(max_size=200) | st.text(max_size=50).map(lambda text: b'{"from": "' + text.encode("utf-8", "replace")))
-def test_e5_any_bytes(server: ApiServer, own_key: str, octets: bytes) -> None:
+def test_e5_any_bytes(server: ApiServer, own_key: str, data: bytes) -> None:
     """Also invalid JSON."""
-    check(server, octets, own_key)
+    check(server, data, own_key)

@@ -9,21 +9,21 @@ import pytest
 from app.http_server.server import MAX_PIPELINED
 from tests.contract.api.server import MINIMAL, ApiServer, accepted, read_response
 
-OCTETS = json.dumps(MINIMAL).encode()
+BODY = json.dumps(MINIMAL).encode()
 
 
 def head(server: ApiServer, *lines: str) -> bytes:
     """Return a request up to its body."""
     fields = ["POST /emails HTTP/1.1", "Host: x", f"Authorization: Bearer {server.key}", *lines]
-    return "\r\n".join([*fields, f"Content-Length: {len(OCTETS)}", "", ""]).encode()
+    return "\r\n".join([*fields, f"Content-Length: {len(BODY)}", "", ""]).encode()
 
 
 def answered(connection: socket.socket, number: int) -> None:
     """Read so many responses with the status 404."""
-    octets = b""
-    while octets.count(b"HTTP/1.1 404 ") < number:
-        octets += connection.recv(65_536)
-    assert octets.count(b"HTTP/1.1 ") == number
+    data = b""
+    while data.count(b"HTTP/1.1 404 ") < number:
+        data += connection.recv(65_536)
+    assert data.count(b"HTTP/1.1 ") == number
 
 
 @pytest.mark.direct("how its answers leave is its own affair")
@@ -31,7 +31,7 @@ def test_a_response_is_one_segment(server: ApiServer) -> None:
     """Head and body together."""
     with server.connect() as connection:
         for _ in range(20):
-            connection.sendall(head(server) + OCTETS)
+            connection.sendall(head(server) + BODY)
             first = connection.recv(65_536)
             assert first.startswith(b"HTTP/1.1 200 OK\r\n")
             assert first.endswith(b'"}')
@@ -40,12 +40,12 @@ def test_a_response_is_one_segment(server: ApiServer) -> None:
 def test_pipelined_responses_are_in_order(server: ApiServer) -> None:
     """On one connection, which the client closes with its last request."""
     with server.connect() as connection:
-        connection.sendall((head(server) + OCTETS) * 3 + head(server, "Connection: close") + OCTETS)
+        connection.sendall((head(server) + BODY) * 3 + head(server, "Connection: close") + BODY)
         with connection.makefile("rb") as stream:
-            octets = stream.read()
-    assert octets.count(b"HTTP/1.1 200 OK\r\n") == 4
-    assert octets.count(b'{"id":"') == 4
-    assert octets.endswith(b'"}')
+            data = stream.read()
+    assert data.count(b"HTTP/1.1 200 OK\r\n") == 4
+    assert data.count(b'{"id":"') == 4
+    assert data.endswith(b'"}')
 
 
 @pytest.mark.direct("a gateway opens its own connections")
@@ -74,10 +74,10 @@ def test_an_upgrade_is_ignored(server: ApiServer, fields: tuple[str, ...], size:
 
     Java's client sends the first kind with its first request to an http URL.
     """
-    octets = (head(server, *fields) + OCTETS) * 2 + head(server, "Connection: close") + OCTETS
+    data = (head(server, *fields) + BODY) * 2 + head(server, "Connection: close") + BODY
     with server.connect() as connection:
-        for at in range(0, len(octets), size):
-            connection.sendall(octets[at : at + size])
+        for at in range(0, len(data), size):
+            connection.sendall(data[at : at + size])
         with connection.makefile("rb") as stream:
             answers = stream.read()
     assert (answers.count(b"HTTP/1.1 200 OK\r\n"), answers.count(b'{"id":"')) == (3, 3)
@@ -94,5 +94,5 @@ def test_expect_100_continue_is_answered_at_once(server: ApiServer) -> None:
     with server.connect() as connection:
         connection.sendall(head(server, "Expect: 100-continue"))
         assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
-        connection.sendall(OCTETS)
+        connection.sendall(BODY)
         accepted(read_response(connection))

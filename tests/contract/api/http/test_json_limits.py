@@ -42,8 +42,8 @@ def listed(item: bytes) -> bytes:
 )
 def test_too_many_values_are_413_before_parsing(large_server: ApiServer, item: bytes) -> None:
     """At every place in the body."""
-    told = refused(large_server.post(with_member(listed(item))), 413, "validation_error")
-    assert told["reason"] == "too_many_values"
+    error = refused(large_server.post(with_member(listed(item))), 413, "validation_error")
+    assert error["reason"] == "too_many_values"
     refused(large_server.post(listed(item)), 413, "validation_error")
     for path in ("/emails/validate", "/emails/batch", "/email"):
         assert large_server.post(with_member(listed(item)), path=path).status_code in (401, 413)
@@ -93,9 +93,9 @@ def test_another_encoding_is_reported(server: ApiServer, name: str) -> None:
     """With and without a byte order mark, whatever Content-Type says."""
     body = json.dumps(MINIMAL).encode(name)
     for content_type in ("application/json", f"application/json; charset={name.lower()}"):
-        told = refused(server.post(body, Content_Type=content_type), 400, "validation_error")
-        assert name[:6] in told["message"]
-        assert "UTF-8" in told["message"]
+        error = refused(server.post(body, Content_Type=content_type), 400, "validation_error")
+        assert name[:6] in error["message"]
+        assert "UTF-8" in error["message"]
 
 
 @pytest.mark.parametrize("path", ["/emails", "/emails/batch", "/emails/validate"])
@@ -103,9 +103,9 @@ def test_another_encoding_is_reported(server: ApiServer, name: str) -> None:
 def test_a_compressed_body_is_refused_by_its_header(server: ApiServer, path: str, coding: str) -> None:
     """415, whether the body is compressed or not."""
     for body in (PLAIN, gzip.compress(PLAIN), zlib.compress(PLAIN)):
-        told = refused(server.post(body, path=path, Content_Encoding=coding), 415, "validation_error")
-        assert f"Content-Encoding: {coding}" in told["message"]
-        assert told["reason"] == "unsupported_encoding"
+        error = refused(server.post(body, path=path, Content_Encoding=coding), 415, "validation_error")
+        assert f"Content-Encoding: {coding}" in error["message"]
+        assert error["reason"] == "unsupported_encoding"
 
 
 @pytest.mark.parametrize("coding", ["identity", "Identity", ""])
@@ -117,8 +117,8 @@ def test_the_identity_coding_is_accepted(server: ApiServer, coding: str) -> None
 def test_a_transfer_coding_other_than_chunked_is_refused(server: ApiServer) -> None:
     chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(PLAIN), PLAIN)
     head = f"POST /emails HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.key}\r\n".encode()
-    told = refused(server.raw(head + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + chunk), 415, "validation_error")
-    assert "Transfer-Encoding: gzip, chunked" in told["message"]
+    error = refused(server.raw(head + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + chunk), 415, "validation_error")
+    assert "Transfer-Encoding: gzip, chunked" in error["message"]
     accepted(server.raw(head + b"Transfer-Encoding: Chunked\r\n\r\n" + chunk))
 
 
@@ -137,9 +137,9 @@ def test_a_transfer_coding_other_than_chunked_is_refused(server: ApiServer) -> N
 )
 def test_a_body_that_is_no_json_gets_a_plain_error(server: ApiServer, body: bytes, word: str) -> None:
     """It names JSON."""
-    told = refused(server.post(body), 400, "validation_error")
-    assert word in told["message"]
-    assert "uncompressed" in told["message"] or "JSON" in told["message"]
+    error = refused(server.post(body), 400, "validation_error")
+    assert word in error["message"]
+    assert "uncompressed" in error["message"] or "JSON" in error["message"]
 
 
 @pytest.mark.parametrize(

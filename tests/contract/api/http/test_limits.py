@@ -12,8 +12,8 @@ import pytest
 from app.http_server.server import MAX_FIELDS
 from tests.contract.api.server import MINIMAL, ApiServer, accepted, changed, open_server, read_response, refused, small
 
-LARGE = 100_000  # octets of a body that needs room
-CUT = 0.3  # seconds these doors wait
+LARGE = 100_000  # bytes of a body that counts against the memory budget
+CUT = 0.3  # seconds until these servers cut a connection
 
 
 @pytest.fixture(scope="module")
@@ -47,31 +47,31 @@ def bare(response: bytes) -> tuple[int, dict[str, object]]:
     first, _, content = response.partition(b"\r\n\r\n")
     assert b"\r\ncontent-type: application/json\r\n" in first
     assert b"\r\nconnection: close" in first
-    told = json.loads(content)
-    assert int(first.split()[1]) == told["statusCode"]
-    return told["statusCode"], told
+    body = json.loads(content)
+    assert int(first.split()[1]) == body["statusCode"]
+    return body["statusCode"], body
 
 
 @pytest.mark.direct("a gateway waits for its own callers")
-@pytest.mark.parametrize("octets", [b"", b"\r\n", b"\r\n\r\n"])
-def test_a_silent_connection_is_cut_without_a_response(short_timeouts: ApiServer, octets: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"\r\n", b"\r\n\r\n"])
+def test_a_silent_connection_is_cut_without_a_response(short_timeouts: ApiServer, data: bytes) -> None:
     with short_timeouts.connect() as connection:
-        connection.sendall(octets)
+        connection.sendall(data)
         assert ended(connection) == b""
 
 
 @pytest.mark.direct("a gateway waits for its own callers")
-@pytest.mark.parametrize("octets", [b"P", b"POST /emails HTTP/1.1\r\nHost: x\r\nAuthor"])
-def test_half_a_head_gets_408(short_timeouts: ApiServer, octets: bytes) -> None:
+@pytest.mark.parametrize("data", [b"P", b"POST /emails HTTP/1.1\r\nHost: x\r\nAuthor"])
+def test_half_a_head_gets_408(short_timeouts: ApiServer, data: bytes) -> None:
     """As the first request of a connection and as a later one."""
     for before in (b"", head(short_timeouts, path="/healthz", method="GET")):
         with short_timeouts.connect() as connection:
             if before:
                 connection.sendall(before)
                 assert read_response(connection).status_code == 200
-            connection.sendall(octets)
-            status, told = bare(ended(connection))
-            assert (status, told["name"]) == (408, "validation_error")
+            connection.sendall(data)
+            status, body = bare(ended(connection))
+            assert (status, body["name"]) == (408, "validation_error")
 
 
 @pytest.mark.direct("a gateway waits for its own callers")
@@ -140,10 +140,10 @@ def test_an_endless_head_is_431(server: ApiServer) -> None:
 def test_a_large_head_gets_the_common_error_form(server: ApiServer) -> None:
     with server.connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nX: ")
-        for octets in (327_600, 100):  # all of it is read: what is left unread would reset the connection
-            connection.sendall(b"y" * octets)
-        status, told = bare(ended(connection))
-        assert (status, told["name"], told["reason"]) == (431, "validation_error", "head_too_large")
+        for data in (327_600, 100):  # all of it is read: what is left unread would reset the connection
+            connection.sendall(b"y" * data)
+        status, body = bare(ended(connection))
+        assert (status, body["name"], body["reason"]) == (431, "validation_error", "head_too_large")
 
 
 @pytest.mark.direct("a gateway has its own bounds")
@@ -159,12 +159,12 @@ def test_the_number_of_header_fields_is_limited(server: ApiServer) -> None:
 def test_trailers_are_ignored(server: ApiServer) -> None:
     body = json.dumps(MINIMAL).encode()
     chunk = b"%x\r\n%s\r\n0\r\nIdempotency-Key: x\r\nX-Request-Id: y\r\n\r\n" % (len(body), body)
-    kept = server.count()
+    before = server.count()
     for _ in range(2):
         response = server.raw(head(server, "Transfer-Encoding: chunked") + chunk)
         accepted(response)
         assert response.headers["x-request-id"] != "y"
-    assert server.count() == kept + 2
+    assert server.count() == before + 2
 
 
 @pytest.mark.direct("a gateway has its own bounds")
@@ -177,8 +177,8 @@ def test_too_many_connections_get_503(tmp_path: Path) -> None:
             connection.sendall(head(server, path="/healthz", method="GET"))
             assert read_response(connection).status_code == 200
         with server.connect() as one_more:
-            status, told = bare(ended(one_more))
-        assert (status, told["name"], told["reason"]) == (503, "application_error", "too_many_connections")
+            status, body = bare(ended(one_more))
+        assert (status, body["name"], body["reason"]) == (503, "application_error", "too_many_connections")
         held[0].close()
         server.clients(3)
         accepted(server.raw(head(server, f"Content-Length: {len(json.dumps(MINIMAL))}") + json.dumps(MINIMAL).encode()))

@@ -176,8 +176,8 @@ def test_connections_of_a_gateway_are_not_limited(tmp_path: Path) -> None:
             server.key = server.make_key()
             with connect(server) as other:
                 posted(server, other, PLAIN, "X-Forwarded-For: 192.0.2.2")
-            told = check_error(read_response(waiting[5]))
-            assert (told["statusCode"], told["reason"]) == (429, "too_many_requests_under_way")
+            error = check_error(read_response(waiting[5]))
+            assert (error["statusCode"], error["reason"]) == (429, "too_many_requests_under_way")
             server.draining = True  # who waits is answered
 
 
@@ -214,7 +214,7 @@ def test_waits_of_one_key_are_limited(tmp_path: Path) -> None:
         with open_server(tmp_path) as server, ExitStack() as stack:
             id_ = server.send(scheduled_at="in 1 hour")
             applied = True
-            while applied:  # whoever comes first waits
+            while applied:  # one of the two requests waits, the other is refused
                 connection = stack.enter_context(server.connect())
                 connection.sendall(head(server, "Prefer: wait=30", path=f"/emails/{id_}", method="GET"))
                 answer = server.client.get(f"/emails/{id_}", headers={"prefer": "wait=1"})

@@ -50,9 +50,9 @@ def test_the_specification_is_valid() -> None:
 
 def test_every_route_is_specified(server: ApiServer) -> None:
     """And no other. The introduction names those that always answer 404."""
-    told = {(path, method.upper()) for method, path, _ in operations()}
+    documented = {(path, method.upper()) for method, path, _ in operations()}
     there = {(path, method) for path, methods in server.routes().items() if methods != {*METHODS} for method in methods}
-    assert told == there
+    assert documented == there
 
 
 def test_every_schema_is_valid() -> None:
@@ -134,8 +134,8 @@ def test_every_example_of_a_parameter_is_accepted(server: ApiServer, parts: dict
 
 def conforms(operation: Json, answer: httpx.Response) -> None:
     """Check that the document has this response and all of its members."""
-    told = resolved(written(), operation["responses"][str(answer.status_code)])
-    Draft202012Validator(within(written(), told["content"]["application/json"]["schema"])).validate(answer.json())
+    body = resolved(written(), operation["responses"][str(answer.status_code)])
+    Draft202012Validator(within(written(), body["content"]["application/json"]["schema"])).validate(answer.json())
 
 
 def test_specified_permissions_are_those_required(server: ApiServer) -> None:

@@ -18,14 +18,14 @@ ID = "0c6a1b52-0f3b-7c3f-8000-000000000000"
 
 def test_every_route_is_documented(server: ApiServer) -> None:
     """The table in deploy/docs/api.md has all of them and no other."""
-    told = set(re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", REFERENCE.read_text("utf-8"), re.MULTILINE))
+    documented = set(re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", REFERENCE.read_text("utf-8"), re.MULTILINE))
     there = {
         f"{method} {path}"
         for path, methods in server.routes().items()
         for method in methods - {"HEAD"}
         if methods != {*METHODS}
     }
-    assert told == there
+    assert documented == there
 
 
 def test_every_get_route_has_head(server: ApiServer) -> None:

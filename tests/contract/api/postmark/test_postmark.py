@@ -46,8 +46,8 @@ def post(server: ApiServer, content: Any, path: str = "/email", **headers: str) 
     given = {name.replace("_", "-"): value for name, value in headers.items()} or {
         "x-postmark-server-token": server.key
     }
-    octets = content if isinstance(content, bytes) else json.dumps(content).encode()
-    request = server.client.build_request("POST", path, content=octets, headers=given)
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    request = server.client.build_request("POST", path, content=data, headers=given)
     if "authorization" not in given:
         del request.headers["authorization"]
     return server.client.send(request)
@@ -65,24 +65,24 @@ def sent(response: httpx.Response) -> str:
     return checked(response.json())
 
 
-def checked(told: Json) -> str:
+def checked(body: Json) -> str:
     """Return it after the same check of one item of a batch."""
-    assert told.keys() - {"warnings"} == {"To", "SubmittedAt", "MessageID", "ErrorCode", "Message"}
-    assert (told["ErrorCode"], told["Message"]) == (0, "OK")
-    assert abs((datetime.now(UTC) - datetime.fromisoformat(told["SubmittedAt"])).total_seconds()) < 600
-    assert str(UUID(told["MessageID"])) == told["MessageID"]
-    return str(told["MessageID"])
+    assert body.keys() - {"warnings"} == {"To", "SubmittedAt", "MessageID", "ErrorCode", "Message"}
+    assert (body["ErrorCode"], body["Message"]) == (0, "OK")
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(body["SubmittedAt"])).total_seconds()) < 600
+    assert str(UUID(body["MessageID"])) == body["MessageID"]
+    return str(body["MessageID"])
 
 
 def wrong(response: httpx.Response, status: int, code: int) -> str:
     """Return the Message after a check of the form of an error, which has no member of the native form."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
-    told: Json = response.json()
-    assert told.keys() == {"ErrorCode", "Message"}
-    assert told["ErrorCode"] == code, told
+    body: Json = response.json()
+    assert body.keys() == {"ErrorCode", "Message"}
+    assert body["ErrorCode"] == code, body
     assert response.headers["x-request-id"]
-    return str(told["Message"])
+    return str(body["Message"])
 
 
 def parts(message: EmailMessage) -> dict[str, tuple[str | None, str | None, bytes]]:
@@ -186,8 +186,8 @@ def test_every_member(server: ApiServer) -> None:
 
 
 def test_the_response_has_to_as_text(server: ApiServer) -> None:
-    told = post(server, email(To="Anna <anna@example.com>,bob@example.com", Cc=None, Headers=None)).json()
-    assert told["To"] == "Anna <anna@example.com>, bob@example.com"
+    body = post(server, email(To="Anna <anna@example.com>,bob@example.com", Cc=None, Headers=None)).json()
+    assert body["To"] == "Anna <anna@example.com>, bob@example.com"
 
 
 def test_either_header_may_have_the_key(server: ApiServer) -> None:
@@ -248,12 +248,12 @@ def test_postmarks_header_is_not_accepted_by_native_routes(server: ApiServer) ->
 )
 def test_an_invalid_email_is_422_with_postmarks_code(server: ApiServer, changes: Json, code: int, words: str) -> None:
     """With the member's name in Postmark's spelling, alone and in a batch."""
-    kept = server.count()
+    before = server.count()
     message = wrong(post(server, email(**changes)), 422, code)
     assert message.startswith(words)
     response = post(server, [email(**changes)], "/email/batch")
     assert (response.status_code, response.json()) == (200, [{"ErrorCode": code, "Message": message}])
-    assert server.count() == kept
+    assert server.count() == before
 
 
 def test_invalid_json_has_postmarks_code(server: ApiServer) -> None:
@@ -269,19 +269,19 @@ def test_invalid_json_has_postmarks_code(server: ApiServer) -> None:
 
 def test_a_batch_stores_the_valid_items_in_one_commit(server: ApiServer) -> None:
     """Each item has its own result, in order."""
-    kept = server.count()
+    before = server.count()
     response = post(server, [email(Subject="one"), email(To="nope"), email(Subject="two")], "/email/batch")
     assert response.status_code == 200
     first, bad, second = response.json()
     assert bad["ErrorCode"] == 300
     assert [server.get(f"/emails/{checked(one)}").json()["subject"] for one in (first, second)] == ["one", "two"]
-    assert server.count() == kept + 2
+    assert server.count() == before + 2
 
 
 def test_a_batch_of_five_hundred(server: ApiServer) -> None:
     """The largest batch of Postmark's SDKs; one more is refused."""
-    told = post(server, [MINIMAL] * 500, "/email/batch").json()
-    assert len({checked(one) for one in told}) == 500
+    body = post(server, [MINIMAL] * 500, "/email/batch").json()
+    assert len({checked(one) for one in body}) == 500
     wrong(post(server, [MINIMAL] * 501, "/email/batch"), 422, 410)
 
 
@@ -291,18 +291,18 @@ def test_idempotency_keys_are_per_path(server: ApiServer, path: str) -> None:
     content = MINIMAL if path == "/email" else [MINIMAL, email(To="nope"), MINIMAL]
     once = {"x_postmark_server_token": server.key, "idempotency_key": str(uuid4())}
     first = post(server, content, path, **once)
-    kept = server.count()
+    before = server.count()
     assert post(server, content, path, **once).json() == first.json()
     wrong(post(server, email(Subject="x") if path == "/email" else [MINIMAL], path, **once), 409, 300)
     wrong(post(server, content, path, **once | {"idempotency_key": "x" * 257}), 422, 300)
-    assert server.count() == kept
+    assert server.count() == before
     sent(post(server, MINIMAL, "/email", **once | {"idempotency_key": once["idempotency_key"] + path}))
 
 
 def test_concurrent_requests_with_one_idempotency_key_store_one_email(server: ApiServer) -> None:
     """The others wait for it."""
     once = {"x_postmark_server_token": server.key, "idempotency_key": str(uuid4())}
-    kept = server.count()
+    before = server.count()
     with ThreadPoolExecutor(4) as pool, closing(sqlite3.connect(server.database, isolation_level=None)) as lock:
         lock.execute("BEGIN IMMEDIATE")
         first = pool.submit(post, server, MINIMAL, **once)
@@ -311,7 +311,7 @@ def test_concurrent_requests_with_one_idempotency_key_store_one_email(server: Ap
         wrong(done.result(), 409, 300)
         lock.execute("ROLLBACK")
         sent((second if done is first else first).result())
-    assert server.count() == kept + 1
+    assert server.count() == before + 1
 
 
 def test_unsupported_routes_require_a_key_and_have_postmarks_form(server: ApiServer) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from tests.contract.api.server import ApiServer, changed, refused
 
-OCTETS = bytes(range(256)) * 5
-BASE64 = base64.b64encode(OCTETS).decode()
+BODY = bytes(range(256)) * 5
+BASE64 = base64.b64encode(BODY).decode()
 
 
 def files(message: EmailMessage) -> list[EmailMessage]:
@@ -26,30 +26,30 @@ def stored_file(server: ApiServer, **file: Any) -> EmailMessage:
 
 @pytest.mark.parametrize(
     "content",
-    [BASE64, base64.encodebytes(OCTETS).decode().replace("\n", "\r\n"), f" {BASE64}\n\t"],
+    [BASE64, base64.encodebytes(BODY).decode().replace("\n", "\r\n"), f" {BASE64}\n\t"],
     ids=["plain", "with CRLF", "with white space"],
 )
 def test_t1_base64(server: ApiServer, content: str) -> None:
     """The bytes are the same, with any white space."""
     part = stored_file(server, content=content)
-    assert part.get_payload(decode=True) == OCTETS
+    assert part.get_payload(decode=True) == BODY
     assert part.get_filename() == "a.bin"
 
 
 def test_t2_bytes(server: ApiServer) -> None:
     """A list of numbers, as Python's SDK sends it."""
-    assert stored_file(server, content=list(OCTETS)).get_payload(decode=True) == OCTETS
+    assert stored_file(server, content=list(BODY)).get_payload(decode=True) == BODY
 
 
 def test_t3_buffer(server: ApiServer) -> None:
     """As Node prints a Buffer."""
-    assert stored_file(server, content={"type": "Buffer", "data": list(OCTETS)}).get_payload(decode=True) == OCTETS
+    assert stored_file(server, content={"type": "Buffer", "data": list(BODY)}).get_payload(decode=True) == BODY
 
 
-@pytest.mark.parametrize("octets", [[256], [-1], ["x"], [1.5], [True], [None], [10**30]])
-def test_t4_no_bytes(server: ApiServer, octets: list[Any]) -> None:
+@pytest.mark.parametrize("data", [[256], [-1], ["x"], [1.5], [True], [None], [10**30]])
+def test_t4_no_bytes(server: ApiServer, data: list[Any]) -> None:
     """Each must be a whole number from 0 to 255."""
-    for content in (octets, {"type": "Buffer", "data": octets}):
+    for content in (data, {"type": "Buffer", "data": data}):
         response = server.post(changed(attachments=[{"content": content}]))
         refused(response, 422, "invalid_attachment", "attachments[0].content")
 
@@ -104,7 +104,7 @@ def test_t8_inline(server: ApiServer, name: str) -> None:
     assert page.get_content_type() == "text/html"
     assert image["content-id"] == "<logo@x>"
     assert (image.get_content_type(), image.get_content_disposition()) == ("image/png", "inline")
-    assert image.get_payload(decode=True) == OCTETS
+    assert image.get_payload(decode=True) == BODY
 
 
 @pytest.mark.parametrize("content_id", ["a\r\nX: 1", 5])
@@ -166,5 +166,5 @@ def test_t10_too_large(server: ApiServer) -> None:
 
 def test_a_large_file_is_decoded_in_a_thread(server: ApiServer) -> None:
     """With the same bytes."""
-    octets = random.Random(1).randbytes(600_000)
-    assert stored_file(server, content=base64.b64encode(octets).decode()).get_payload(decode=True) == octets
+    data = random.Random(1).randbytes(600_000)
+    assert stored_file(server, content=base64.b64encode(data).decode()).get_payload(decode=True) == data

@@ -56,7 +56,7 @@ def shown(file: EmailMessage) -> str:
 
 
 def attached(file: EmailMessage, content_id: str | None = None) -> bool:
-    """Return an ordinary attachment. It keeps a valid id: Gmail gives one to every attachment."""
+    """Return an ordinary attachment. Its valid id stays: Gmail gives one to every attachment."""
     given = None if content_id is None else f"<{content_id}>"
     return file.get_content_disposition() == "attachment" and file["Content-ID"] == given
 
@@ -122,7 +122,7 @@ def test_references_are_found_as_mail_programs_do(server: ApiServer, html: str, 
 
 
 @pytest.mark.parametrize(
-    ("content_id", "reference", "kept"),
+    ("content_id", "reference", "stored"),
     [
         ("logo@x", "logo%40x", True),
         ("logo@x", "logo&#64;x", True),
@@ -137,12 +137,12 @@ def test_references_are_found_as_mail_programs_do(server: ApiServer, html: str, 
     ],
 )
 def test_another_spelling_is_rewritten_as_the_content_id(
-    server: ApiServer, content_id: str, reference: str, kept: bool
+    server: ApiServer, content_id: str, reference: str, stored: bool
 ) -> None:
     """Correct escaped references stay."""
     message = sent(server, f'<img src="cid:{reference}">', content_id)
     assert references(message.html) == [shown(message.files[0])]
-    assert (f'cid:{reference}"' in message.html) is kept
+    assert (f'cid:{reference}"' in message.html) is stored
 
 
 def test_only_referenced_files_are_inline(server: ApiServer) -> None:

@@ -19,25 +19,25 @@ def test_i1_the_same_request_again(server: ApiServer) -> None:
     """Returns the same email, also with its members in another order."""
     once = str(uuid4())
     first = accepted(server.post(MINIMAL, Idempotency_Key=once))
-    kept = server.count()
+    before = server.count()
     turned = json.dumps(dict(reversed(MINIMAL.items())), indent=4).encode()
     assert accepted(server.post(turned, Idempotency_Key=once)) == first
-    assert server.count() == kept
+    assert server.count() == before
 
 
 def test_i2_another_body(server: ApiServer) -> None:
     """The same key with another body is refused."""
     once = str(uuid4())
     accepted(server.post(MINIMAL, Idempotency_Key=once))
-    kept = server.count()
+    before = server.count()
     refused(server.post(changed(subject="Other"), Idempotency_Key=once), 409, "invalid_idempotent_request")
-    assert server.count() == kept
+    assert server.count() == before
 
 
 def test_i3_concurrent(server: ApiServer) -> None:
     """One is stored, the other gets 409. The database's lock holds the first one open."""
     once = str(uuid4())
-    kept = server.count()
+    before = server.count()
     with (
         closing(sqlite3.connect(server.database, isolation_level=None)) as lock,
         ThreadPoolExecutor(2) as pool,
@@ -49,17 +49,15 @@ def test_i3_concurrent(server: ApiServer) -> None:
         lock.execute("ROLLBACK")
         first = accepted(waiting.pop().result(10))
     assert accepted(server.post(MINIMAL, Idempotency_Key=once)) == first
-    assert server.count() == kept + 1
+    assert server.count() == before + 1
 
 
 @pytest.mark.parametrize("key", ["", "x" * 257, "ü", "a\tb"])
 def test_i4_bad_key(server: ApiServer, key: str) -> None:
     """1 to 256 printable characters."""
-    octets = json.dumps(MINIMAL).encode()
-    head = (
-        f"POST /emails HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.key}\r\nContent-Length: {len(octets)}\r\n"
-    )
-    request = f"{head}Idempotency-Key: {key}\r\n\r\n".encode() + octets
+    data = json.dumps(MINIMAL).encode()
+    head = f"POST /emails HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.key}\r\nContent-Length: {len(data)}\r\n"
+    request = f"{head}Idempotency-Key: {key}\r\n\r\n".encode() + data
     refused(server.raw(request), 400, "invalid_idempotency_key")
     accepted(server.post(MINIMAL, Idempotency_Key=f"{uuid4()} {'x' * 219}"))
 

@@ -293,5 +293,5 @@ def test_bcc_is_in_the_envelope_only(server: ApiServer, key: str, bcc: Any) -> N
     assert id_ is not None
     assert b"hidden" not in (server.run(server.store.content(UUID(id_))) or b"")
     only = {"From": SENDER, "Bcc": "hidden@example.com", "Subject": "s", "TextBody": "t"}
-    told = server.post(only, "/email", key=key).json()
-    assert b"hidden" not in (server.run(server.store.content(UUID(told["MessageID"]))) or b"")
+    body = server.post(only, "/email", key=key).json()
+    assert b"hidden" not in (server.run(server.store.content(UUID(body["MessageID"]))) or b"")

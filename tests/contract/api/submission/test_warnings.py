@@ -42,8 +42,8 @@ def test_empty_form_values_are_absent(server: ApiServer, change: Json, fields: l
     for path in ("/emails", "/emails/validate"):
         assert warned(server, MINIMAL | change, path) == [(field, EMPTY) for field in fields]
     shown = server.get(f"/emails/{server.send(**change)}").json()
-    kept = [value for name in ("cc", "bcc", "reply_to") for value in shown[name]]
-    assert kept == [value for value in change.get("cc", []) if value.strip()]
+    stored = [value for name in ("cc", "bcc", "reply_to") for value in shown[name]]
+    assert stored == [value for value in change.get("cc", []) if value.strip()]
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,12 @@ from app.simulator import (
 )
 from tests.contract.simulator.client import MAILBOX, Client, b64, content, expect, verifying_context, walk
 from tests.contract.simulator.conftest import Ready, Start
+from tests.waiting import until
 
 BUSY = "451 4.3.2 Temporary server error. Please try again later"
 
 
-async def until(sim: Simulator, client: Client, point: Point) -> str:
+async def run_until(sim: Simulator, client: Client, point: Point) -> str:
     """Run a session up to the point and return the reply there, "" if the connection ended."""
     with contextlib.suppress(ConnectionResetError):
         async for reached, reply in walk(sim, client):
@@ -62,7 +63,7 @@ async def test_say_replaces_the_reply(sim: Simulator, clients: list[Client], poi
     """The text is sent verbatim; with `close` the connection ends after it. No message is accepted."""
     fault = sim.faults.add(Fault(point, Say("421 4.3.2 Service not active", close=True)))
     clients.append(client := await Client.connect(sim))
-    assert await until(sim, client, point) == "421 4.3.2 Service not active"
+    assert await run_until(sim, client, point) == "421 4.3.2 Service not active"
     assert await client.rest() == b""
     assert fault.fired == 1
     assert len(sim.accepted) == (1 if point is Point.QUIT else 0)
@@ -76,7 +77,7 @@ async def test_the_connection_can_end_anywhere(
     """The connection ends with FIN or RST before the command is handled."""
     sim.faults.add(Fault(point, action))
     clients.append(client := await Client.connect(sim))
-    end = await until(sim, client, Point.GREETING if point is Point.CONNECT else point)
+    end = await run_until(sim, client, Point.GREETING if point is Point.CONNECT else point)
     assert end in ({"", "reset"} if isinstance(action, Reset) else {""})
     assert len(sim.accepted) == (1 if point is Point.QUIT else 0)
 
@@ -167,8 +168,7 @@ async def test_silence_keeps_the_connection_open(sim: Simulator, ready: Ready) -
     client.write(b"x" * 3_000_000)
     await client.writer.drain()
     await client.close()
-    while sim.sessions[0].closed_at is None:
-        await asyncio.sleep(0)
+    await until(lambda: sim.sessions[0].closed_at is not None)
 
 
 async def test_garbage_and_long_lines(sim: Simulator, ready: Ready) -> None:
@@ -187,9 +187,9 @@ async def test_an_endless_reply_is_bounded(sim: Simulator, ready: Ready) -> None
     client = await ready(sim)
     sim.faults.add(Fault(Point.MAIL, Endless(1_000_000)))
     client.write(f"MAIL FROM:<{MAILBOX}>\r\n".encode())
-    octets = await client.rest()
-    assert len(octets) == 1_000_000
-    assert {line[:4] for line in octets.split(b"\r\n")[:-1]} == {b"250-"}
+    data = await client.rest()
+    assert len(data) == 1_000_000
+    assert {line[:4] for line in data.split(b"\r\n")[:-1]} == {b"250-"}
 
 
 async def test_a_slow_reader(start: Start, ready: Ready) -> None:

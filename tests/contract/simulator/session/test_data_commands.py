@@ -23,9 +23,9 @@ SECOND = f"MAIL FROM:<{MAILBOX}>\r\nRCPT TO:<victim@example.net>\r\nDATA\r\nFrom
 async def test_content_is_recorded_unchanged(sim: Simulator, ready: Ready, body: str) -> None:
     """The recorded content is without dot-stuffing."""
     client = await ready(sim)
-    octets = content(body=body)
-    assert (await client.send(octets.replace(b"\r\n.", b"\r\n.."))).startswith("250 2.0.0 OK <1@contoso.com> ")
-    assert sim.messages[0].content == octets
+    data = content(body=body)
+    assert (await client.send(data.replace(b"\r\n.", b"\r\n.."))).startswith("250 2.0.0 OK <1@contoso.com> ")
+    assert sim.messages[0].content == data
 
 
 async def test_an_empty_message_is_refused(sim: Simulator, ready: Ready) -> None:
@@ -77,13 +77,13 @@ FROM = {
 }
 
 
-@pytest.mark.parametrize(("octets", "refusal"), FROM.values(), ids=FROM)
+@pytest.mark.parametrize(("data", "refusal"), FROM.values(), ids=FROM)
 async def test_from_is_checked_after_the_content(
-    sim: Simulator, ready: Ready, octets: bytes, refusal: str | None
+    sim: Simulator, ready: Ready, data: bytes, refusal: str | None
 ) -> None:
     """From may be the mailbox, its aliases and addresses with Send As; it must be one address."""
     client = await ready(sim)
-    expect(refusal or "250 2.0.0 OK <1@contoso.com> [Hostname={backend}]", await client.send(octets))
+    expect(refusal or "250 2.0.0 OK <1@contoso.com> [Hostname={backend}]", await client.send(data))
     assert sim.messages[0].accepted is (refusal is None)
 
 
@@ -107,14 +107,14 @@ async def test_send_as_is_denied_only_after_the_content(
 
 
 @pytest.mark.parametrize(
-    ("octets", "code"), [(1000, "250 2.0.0"), (1001, "554 5.2.0"), (2000, "554 5.2.0"), (2001, "552 5.3.4")]
+    ("size", "code"), [(1000, "250 2.0.0"), (1001, "554 5.2.0"), (2000, "554 5.2.0"), (2001, "552 5.3.4")]
 )
-async def test_the_size_is_checked_at_the_end(start: Start, ready: Ready, octets: int, code: str) -> None:
+async def test_the_size_is_checked_at_the_end(start: Start, ready: Ready, size: int, code: str) -> None:
     """Above the mailbox's limit the reply is 554 MapiExceptionMaxSubmissionExceeded, above the advertised limit 552."""
     sim = await start(limits=ExchangeLimits(tarpit=0, message_size=1000, advertised_size=2000))
     client = await ready(sim)
     head = content(body="")
-    reply = await client.send(head + b"x" * (octets - len(head) - 2) + b"\r\n")
+    reply = await client.send(head + b"x" * (size - len(head) - 2) + b"\r\n")
     assert reply.startswith(code)
     assert ("MapiExceptionMaxSubmissionExceeded" in reply) == (code == "554 5.2.0")
     assert len(sim.violations) == (0 if code.startswith("250") else 1)
@@ -131,11 +131,11 @@ async def test_the_reply_names_the_message(sim: Simulator, ready: Ready) -> None
 async def test_a_message_in_chunks(sim: Simulator, ready: Ready) -> None:
     """BDAT (RFC 3030) transfers content without dot-stuffing."""
     client = await ready(sim)
-    octets = content(body="..\r\n.\r\n")
+    data = content(body="..\r\n.\r\n")
     assert (await client.commands((f"MAIL FROM:<{MAILBOX}> BODY=BINARYMIME", "RCPT TO:<a@b.c>"))).startswith("250 ")
     assert (await client.command("DATA")).startswith("503 ")
-    client.write(b"BDAT 20\r\n" + octets[:20])
+    client.write(b"BDAT 20\r\n" + data[:20])
     assert await client.reply() == "250 2.0.0 20 octets received"
-    client.write(f"BDAT {len(octets) - 20} LAST\r\n".encode() + octets[20:])
+    client.write(f"BDAT {len(data) - 20} LAST\r\n".encode() + data[20:])
     assert (await client.reply()).startswith("250 2.0.0 OK <1@contoso.com> ")
-    assert sim.messages[0].content == octets
+    assert sim.messages[0].content == data

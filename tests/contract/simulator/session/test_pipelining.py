@@ -72,8 +72,8 @@ async def test_content_byte_by_byte(sim: Simulator, ready: Ready) -> None:
     """Segment boundaries make no difference, even within CRLF.CRLF."""
     client = await ready(sim)
     await client.envelope()
-    for octet in content(body="..a\r\n") + b".\r\n":
-        client.write(bytes((octet,)))
+    for byte in content(body="..a\r\n") + b".\r\n":
+        client.write(bytes((byte,)))
         await asyncio.sleep(0)
     assert (await client.reply()).startswith("250 ")
     assert sim.messages[0].content == content(body=".a\r\n")

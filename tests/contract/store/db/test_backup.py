@@ -116,15 +116,15 @@ async def test_a_backup_during_accepts_is_consistent(sqlite_url: str, tmp_path: 
     """It has all that was accepted before it began, is private, and leaves no other file."""
     copy = tmp_path / "copies" / "a.db"
     with program("crashing", sqlite_url) as process:
-        told = lines(process, 100)
+        accepted_ids = lines(process, 100)
         assert postern(sqlite_url, "backup", copy).exit_code == 0
     assert [path.name for path in copy.parent.iterdir()] == ["a.db"]
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert mode(copy) == 2
     store = await Store.open(f"sqlite:///{copy}")
-    kept = [await store.content(UUID(line)) for line in told]
+    stored = [await store.content(UUID(line)) for line in accepted_ids]
     await store.close()
-    assert None not in kept
+    assert None not in stored
 
 
 def test_a_restore_keeps_the_replaced_database(sqlite_url: str, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_failed_migration_is_rolled_back(sqlite_url: str) -> None:
 
 
 def test_a_key_from_before_policies_keeps_working(store_url: str) -> None:
-    """With its secret, permission and senders; a downgrade keeps them, but for a restricted key."""
+    """With its secret, permission and senders; they survive a downgrade, except those of a restricted key."""
     old = {"name": "shop", "permission": "send_only", "created_at": 5.0, "senders": ["*@contoso.com"]}
     rows = [
         {**old, "id": UUID(int=1), "digest": b"1" * 32, "default_sender": "a@contoso.com", "revoked_at": None},

@@ -17,8 +17,8 @@ from tests.postgres import Server
 async def test_an_outage_of_the_server_is_reported_and_survived(postgres_server: Server, postgres_url: str) -> None:
     """One plain line for every caller; then it continues without a restart, with all accepted messages."""
     store = await Store.open(postgres_url)
-    kept = acceptance()
-    await accept(store, kept)
+    stored = acceptance()
+    await accept(store, stored)
     await asyncio.gather(*(store.find(None) for _ in range(8)))  # several readers are connected
     postgres_server.stop()
     try:
@@ -33,7 +33,7 @@ async def test_an_outage_of_the_server_is_reported_and_survived(postgres_server:
             await Store.open(postgres_url)
     finally:
         postgres_server.start()
-    assert [email.id for email in await store.find(None)] == [kept.id]
+    assert [email.id for email in await store.find(None)] == [stored.id]
     await accept(store)
     await store.close()
 
@@ -70,7 +70,7 @@ def test_a_reader_sees_one_state_and_changes_nothing(postgres_url: str) -> None:
 
 @pytest.mark.parametrize("kind", [write_engine, read_engine])
 def test_every_connection_is_set_up(postgres_url: str, kind: Callable[[str], Any]) -> None:
-    """A server setting cannot make a commit less durable, nor keep the locks of a lost client."""
+    """A server setting cannot make a commit less durable, nor hold the locks of a lost client."""
     with write_engine(postgres_url).begin() as connection:
         connection.execute(text("ALTER DATABASE " + postgres_url.rpartition("/")[2] + " SET synchronous_commit = off"))
     opened = kind(postgres_url)
@@ -124,9 +124,9 @@ async def test_content_is_byte_true(postgres_url: str) -> None:
     """Every byte value, also beyond the content that a claim returns."""
     store = await Store.open(postgres_url)
     for size in (1, 1_000):
-        kept = acceptance(content=bytes(range(256)) * size)
-        await accept(store, kept)
+        stored = acceptance(content=bytes(range(256)) * size)
+        await accept(store, stored)
         claimed = await claim_one(store, NOW)
-        content = claimed.content or await store.content(kept.id)
-        assert content == kept.message.content
+        content = claimed.content or await store.content(stored.id)
+        assert content == stored.message.content
     await store.close()

@@ -11,7 +11,7 @@ from app.simulator import Simulator
 from tests.contract.console.operator import visitor
 from tests.harness import ACCOUNT, EMAIL, open_harness, settings_for
 from tests.postgres import Server
-from tests.waiting import WAIT_TIMEOUT
+from tests.waiting import WAIT_TIMEOUT, until
 
 
 async def test_an_email_is_relayed_and_readable_after_a_restart(postgres_url: str, tmp_path: Path) -> None:
@@ -44,9 +44,8 @@ async def test_an_outage_of_the_server_is_survived(postgres_server: Server, post
             async with asyncio.timeout(WAIT_TIMEOUT):
                 while (await harness.caller.post("/emails", json=EMAIL)).status_code != 200:
                     await asyncio.sleep(0.05)
-                while len(simulator.messages) < 2:
-                    await asyncio.sleep(0.05)
-                while (await harness.caller.get("/readyz")).status_code != 200:  # it tells what was a second ago
+                await until(lambda: len(simulator.messages) >= 2)
+                while (await harness.caller.get("/readyz")).status_code != 200:  # the result can be a second old
                     await asyncio.sleep(0.05)
 
 

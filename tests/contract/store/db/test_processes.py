@@ -34,15 +34,15 @@ def lines(process: subprocess.Popen[str], count: int) -> list[str]:
 async def test_an_accepted_message_survives_a_kill(store_url: str) -> None:
     """Guarantee 1: accepted means stored."""
     with program("crashing", store_url) as process:
-        told = lines(process, 300)
+        accepted_ids = lines(process, 300)
         process.kill()
         assert process.stdout is not None
-        told += [line.strip() for line in process.stdout if line.endswith("\n")]
+        accepted_ids += [line.strip() for line in process.stdout if line.endswith("\n")]
     store = await Store.open(store_url)
-    kept = [await store.content(UUID(line)) for line in told]
+    stored = [await store.content(UUID(line)) for line in accepted_ids]
     await store.close()
-    assert len(kept) >= 300
-    assert None not in kept
+    assert len(stored) >= 300
+    assert None not in stored
 
 
 def test_processes_that_start_together_migrate_once(store_url: str) -> None:

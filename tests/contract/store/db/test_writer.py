@@ -54,18 +54,18 @@ async def test_a_full_disk_fails_the_group_and_is_survived(sqlite_url: str, prag
     """Earlier messages are there, and writes succeed once there is space."""
     pragmas["max_page_count"] = "300"
     store = await Store.open(sqlite_url)
-    kept: list[Acceptance] = []
+    stored: list[Acceptance] = []
     refused: list[Acceptance] = []
     while not refused:
         batch = [acceptance(content=b"x" * 50_000) for _ in range(4)]
         answers = await asyncio.gather(*(store.accept([one]) for one in batch), return_exceptions=True)
         failed = [isinstance(answer, StoreUnavailableError) for answer in answers]
         assert all(failed) or not any(failed)
-        (refused if any(failed) else kept).extend(batch)
+        (refused if any(failed) else stored).extend(batch)
     with pytest.raises(StoreUnavailableError, match=r"full.*Free some disk space"):
         await store.accept(batch)
     assert [await store.get(one.id) for one in refused] == [None] * 4
-    assert None not in [await store.content(one.id) for one in kept]
+    assert None not in [await store.content(one.id) for one in stored]
     pragmas["max_page_count"] = "30000"
     assert await accept(store, *refused)
     await store.close()
@@ -116,11 +116,11 @@ async def test_a_cancelled_request_does_not_affect_its_group(store: Store) -> No
 async def test_close_commits_pending_requests(store_url: str) -> None:
     """Later requests are refused."""
     store = await Store.open(store_url)
-    kept = [acceptance() for _ in range(20)]
-    callers = [asyncio.create_task(store.accept([one])) for one in kept]
+    stored = [acceptance() for _ in range(20)]
+    callers = [asyncio.create_task(store.accept([one])) for one in stored]
     await asyncio.sleep(0)
     await store.close()
-    assert await asyncio.gather(*callers) == [Accepted((one.id,)) for one in kept]
+    assert await asyncio.gather(*callers) == [Accepted((one.id,)) for one in stored]
     with pytest.raises(StoreUnavailableError, match="closed"):
         await store.accept([acceptance()])
     await store.close()
@@ -139,9 +139,9 @@ async def test_due_work_is_notified(store_url: str) -> None:
         await asyncio.gather(*calls, return_exceptions=True)
         return bool(hints)
 
-    kept = acceptance()
-    assert await hinted(store.accept([kept]))
-    assert not await hinted(store.accept([kept]))
+    stored = acceptance()
+    assert await hinted(store.accept([stored]))
+    assert not await hinted(store.accept([stored]))
     claimed = await claim_one(store)
     assert not await hinted(store.mark_dot(claimed))
     assert await hinted(store.give_back([claimed]))

@@ -51,9 +51,9 @@ async def test_an_elapsed_window_does_not_count(store: Store) -> None:
 
 async def test_a_key_without_a_limit_is_not_counted(store: Store) -> None:
     """Other keys have their own counters."""
-    kept = await store.accept(some(9))
-    assert isinstance(kept, Accepted)
-    assert kept.usage is None
+    stored = await store.accept(some(9))
+    assert isinstance(stored, Accepted)
+    assert stored.usage is None
     assert isinstance(await store.accept(some(5), None, FIVE), Accepted)
     assert isinstance(await store.accept(some(5, key_id=UUID(int=8)), None, FIVE), Accepted)
 
@@ -72,9 +72,9 @@ async def test_a_refusal_does_not_use_the_idempotency_key(store: Store) -> None:
     await store.accept(some(5), None, FIVE)
     assert isinstance(await store.accept(some(1), once(), FIVE), RateLimited)
     later = some(1, created_at=NOW + MINUTE)
-    kept = await store.accept(later, once(), FIVE)
-    assert isinstance(kept, Accepted)
-    assert (kept.ids, kept.replayed) == ((later[0].id,), False)
+    stored = await store.accept(later, once(), FIVE)
+    assert isinstance(stored, Accepted)
+    assert (stored.ids, stored.replayed) == ((later[0].id,), False)
 
 
 async def test_a_repetition_of_a_refused_request_is_refused(store: Store) -> None:
@@ -97,8 +97,8 @@ async def test_message_limits_are_exact_over_processes(store: Store, store_url: 
     ]
     answers = await asyncio.gather(*asked)
     await other.close()
-    kept = [answer for answer in answers if isinstance(answer, Accepted)]
-    assert sum(len(answer.ids) for answer in kept) == 60
+    stored = [answer for answer in answers if isinstance(answer, Accepted)]
+    assert sum(len(answer.ids) for answer in stored) == 60
     assert (await store.counts())[MessageState.QUEUED] == 60
 
 
@@ -146,17 +146,17 @@ async def test_recipients_and_bytes_are_exact_over_processes(store: Store, store
     asked = [(store, other)[n % 2].accept([one], None, budget) for n, one in enumerate(messages)]
     answers = await asyncio.gather(*asked)
     await other.close()
-    kept = [one for one, answer in zip(messages, answers, strict=True) if isinstance(answer, Accepted)]
-    recipients = sum(len(one.message.envelope.rcpt_to) for one in kept)
-    assert 18 <= recipients <= 20 or len(kept) == 15
+    stored = [one for one, answer in zip(messages, answers, strict=True) if isinstance(answer, Accepted)]
+    recipients = sum(len(one.message.envelope.rcpt_to) for one in stored)
+    assert 18 <= recipients <= 20 or len(stored) == 15
     assert recipients <= 20
-    assert len(kept) <= 15
+    assert len(stored) <= 15
     [usage] = {
         answer.usage
         for answer in [await store.accept([acceptance(created_at=NOW)], None, RateLimit(1, 1))]
         if isinstance(answer, RateLimited)
     }
-    assert usage.in_minute == Amount(len(kept), recipients, len(kept) * len(CONTENT))
+    assert usage.in_minute == Amount(len(stored), recipients, len(stored) * len(CONTENT))
 
 
 async def test_a_slow_clock_continues_the_window_of_another_process(store: Store) -> None:
@@ -179,14 +179,14 @@ async def test_no_window_exceeds_its_limit(
 ) -> None:
     """And no message that fits is refused, compared with a count of the stored ones."""
     key, budget, now = uuid4(), RateLimit(minute, day), NOW
-    kept: list[float] = []
+    stored: list[float] = []
     for count, later in requests:
         now += later
         answer = await store.accept(some(count, key_id=key, created_at=now), None, budget)
-        used = {seconds: sum(at // seconds == now // seconds for at in kept) + count for seconds in (MINUTE, DAY)}
+        used = {seconds: sum(at // seconds == now // seconds for at in stored) + count for seconds in (MINUTE, DAY)}
         room = used[DAY] <= day and (minute is None or used[MINUTE] <= minute)
         assert isinstance(answer, Accepted if room else RateLimited)
-        kept += [now] * count if room else []
+        stored += [now] * count if room else []
 
 
 @pytest.mark.parametrize("coalesce", [None, "code"])

@@ -101,7 +101,7 @@ async def test_the_fence_refuses_claims_of_a_former_owner(store: Store) -> None:
 
 async def test_the_fence_refuses_marks_and_settlements_of_a_former_owner(store: Store) -> None:
     """Only attempts with a marked dot are in doubt."""
-    kept = await accept(store, acceptance(), acceptance())
+    stored = await accept(store, acceptance(), acceptance())
     old = await own(store, ONE, lease=OVER)
     marked, unmarked = await claim(store, old)
     assert await store.mark_dot(marked)
@@ -112,7 +112,7 @@ async def test_the_fence_refuses_marks_and_settlements_of_a_former_owner(store: 
     assert not await settle(store, unmarked, RELAYED)
     await store.give_back([unmarked])
     assert await store.renew([marked.lease, unmarked.lease], NOW + 90) == set()
-    for id in kept:
+    for id in stored:
         email = await store.get(id)
         assert email is not None
         assert email.state in (MessageState.QUEUED, MessageState.DEFERRED)

@@ -17,7 +17,7 @@ from tests.postgres import Server
 from tests.waiting import WAIT_TIMEOUT, until
 
 MAILBOXES = tuple(f"m{number}@contoso.com" for number in range(4))
-QUICK = HeartbeatConfig(interval=0.1, lease=3600.0)  # nobody is taken for dead
+QUICK = HeartbeatConfig(interval=0.1, lease=3600.0)  # no replica is evicted
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ from tests.contract.store.build import CONTENT, DAY, KEY, NOW, accept, acceptanc
 
 async def test_an_accepted_message_is_read_back_unchanged(store: Store) -> None:
     """Every field, in the caller's order."""
-    kept = acceptance(
+    stored = acceptance(
         "z@example.com", "ä@example.com", scheduled_at=NOW + 60, due_at=NOW + 60, on_unknown=OnUnknown.HOLD
     )
-    assert await store.accept([kept]) == Accepted((kept.id,))
-    email = await store.get(kept.id)
+    assert await store.accept([stored]) == Accepted((stored.id,))
+    email = await store.get(stored.id)
     assert email is not None
-    assert (email.id, email.key_id, email.pool, email.state) == (kept.id, KEY, "default", MessageState.QUEUED)
-    assert (email.head, email.message_id, email.size) == (kept.head, kept.message.message_id, len(CONTENT))
+    assert (email.id, email.key_id, email.pool, email.state) == (stored.id, KEY, "default", MessageState.QUEUED)
+    assert (email.head, email.message_id, email.size) == (stored.head, stored.message.message_id, len(CONTENT))
     assert (email.created_at, email.due_at, email.scheduled_at) == (NOW, NOW + 60, NOW + 60)
     assert (email.expires_at, email.ended_at, email.mailbox) == (NOW + 5 * DAY, None, None)
     assert (email.on_unknown, email.possible_duplicate, email.explanation) == (OnUnknown.HOLD, False, None)

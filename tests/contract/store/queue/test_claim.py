@@ -27,15 +27,15 @@ from tests.contract.store.build import (
 
 async def test_a_claim_returns_envelope_size_number_and_state(store: Store) -> None:
     """And opens the attempt."""
-    kept = acceptance("z@example.com", "a@example.com", on_unknown=OnUnknown.HOLD)
-    await accept(store, kept)
+    stored = acceptance("z@example.com", "a@example.com", on_unknown=OnUnknown.HOLD)
+    await accept(store, stored)
     claimed = await claim_one(store, NOW + 5)
-    assert claimed.id == kept.id
+    assert claimed.id == stored.id
     assert claimed.envelope == Envelope("a@contoso.com", ("z@example.com", "a@example.com"))
     assert (claimed.number, claimed.started_at, claimed.mailbox) == (1, NOW + 5, MAILBOX)
-    assert (claimed.message_id, claimed.size) == (kept.message.message_id, len(CONTENT))
+    assert (claimed.message_id, claimed.size) == (stored.message.message_id, len(CONTENT))
     assert claimed.delivery_state == ActiveMessage(NOW, NOW + 5 * DAY, OnUnknown.HOLD, 0)
-    email = await store.get(kept.id)
+    email = await store.get(stored.id)
     assert email is not None
     assert (email.state, email.mailbox) == (MessageState.ACTIVE, MAILBOX)
     (attempt,) = email.attempts
@@ -89,10 +89,10 @@ async def test_only_pending_recipients_are_claimed_again(store: Store) -> None:
 
 async def test_many_workers_never_share_a_message(store: Store, store_url: str) -> None:
     """In one process, and in two on the same database."""
-    kept = await accept(store, *(acceptance(id=new_id()) for _ in range(120)))
+    stored = await accept(store, *(acceptance(id=new_id()) for _ in range(120)))
     other = await Store.open(store_url)
     claims = await asyncio.gather(*(claim((store, other)[n % 2], 4, mailbox=f"m{n}") for n in range(40)))
     await other.close()
     taken = [one.id for part in claims for one in part]
-    assert sorted(taken) == sorted(kept)
-    assert len({one.lease for part in claims for one in part}) == len(kept)
+    assert sorted(taken) == sorted(stored)
+    assert len({one.lease for part in claims for one in part}) == len(stored)

@@ -75,11 +75,11 @@ async def test_a_retried_message_is_due_now(store: Store) -> None:
 async def test_a_scheduled_time_stays(store: Store) -> None:
     """Also that of a message deferred after a time that is in the future again."""
     (later,) = await accept(store, acceptance(due_at=NOW + 60, scheduled_at=NOW + 60))
-    offered = await deferred(store, scheduled_at=NOW - 60)
-    before = await due(store, offered)
+    waiting = await deferred(store, scheduled_at=NOW - 60)
+    before = await due(store, waiting)
     assert await store.apply_clock_change(BACK, BACK + 60) == 0
     assert await due(store, later) == NOW + 60
-    assert await due(store, offered) == before
+    assert await due(store, waiting) == before
 
 
 async def test_a_small_step_leaves_old_delays(store: Store) -> None:

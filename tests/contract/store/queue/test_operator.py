@@ -127,7 +127,7 @@ async def test_a_retry_of_an_expired_message_has_its_whole_lifetime(store: Store
 
 
 async def test_a_retry_is_for_failed_recipients_only(store: Store) -> None:
-    """They keep their replies until the next attempt."""
+    """Their replies stay until the next attempt."""
     (id,) = await accept(store, acceptance("a@example.com", "b@example.com", "c@example.com"))
     partly = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]), refused={"b@example.com": NO_SUCH})
     await settle(store, await claim_one(store), partly)

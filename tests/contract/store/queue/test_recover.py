@@ -90,10 +90,10 @@ async def test_a_recovered_message_can_expire(store: Store) -> None:
 
 
 async def test_more_than_one_batch_is_recovered(store: Store) -> None:
-    kept = await accept(store, *(acceptance() for _ in range(1200)))
+    stored = await accept(store, *(acceptance() for _ in range(1200)))
     await claim(store, 1200)
     found = await store.recover(NOW, everything=True)
-    assert sorted(found) == sorted((id, False) for id in kept)
+    assert sorted(found) == sorted((id, False) for id in stored)
 
 
 async def test_a_waiting_message_expires(store: Store) -> None:
@@ -125,6 +125,6 @@ async def test_only_waiting_messages_expire(store: Store) -> None:
 
 
 async def test_more_than_one_batch_expires(store: Store) -> None:
-    kept = await accept(store, *(acceptance() for _ in range(1200)))
-    assert sorted(await store.expire(NOW + 6 * DAY)) == sorted(kept)
+    stored = await accept(store, *(acceptance() for _ in range(1200)))
+    assert sorted(await store.expire(NOW + 6 * DAY)) == sorted(stored)
     assert (await store.counts())[MessageState.DONE] == 1200

@@ -97,14 +97,14 @@ async def test_a_message_with_a_turn_can_be_rescheduled(store: Store) -> None:
 
 
 async def test_of_a_concurrent_claim_and_reschedule_one_succeeds(store: Store) -> None:
-    kept = [await scheduled(store, NOW + 1) for _ in range(20)]
+    stored = [await scheduled(store, NOW + 1) for _ in range(20)]
     changes = asyncio.gather(
-        *(store.reschedule(id, NOW + HOUR, NOW + 0.5) for id in kept[:10]),
-        *(store.cancel(id, NOW + 0.5, scheduled=True) for id in kept[10:]),
+        *(store.reschedule(id, NOW + HOUR, NOW + 0.5) for id in stored[:10]),
+        *(store.cancel(id, NOW + 0.5, scheduled=True) for id in stored[10:]),
     )
     claimed = await claim(store, now=NOW + 1)
-    moved = {id for id, change in zip(kept, await changes, strict=True) if change and change.applied}
-    assert moved | set(ids(claimed)) == set(kept)
+    moved = {id for id, change in zip(stored, await changes, strict=True) if change and change.applied}
+    assert moved | set(ids(claimed)) == set(stored)
     assert not moved & set(ids(claimed))
     for one in claimed:
         assert await settle(store, one, RELAYED, NOW + 2)

@@ -38,10 +38,10 @@ async def test_the_message_of_another_key_is_unknown(store: Store) -> None:
 
 async def test_the_newest_messages_come_first(store: Store) -> None:
     """As many as requested, of one state or all, with their recipients."""
-    kept = [acceptance() for _ in range(4)]
-    await accept(store, *kept)
+    stored = [acceptance() for _ in range(4)]
+    await accept(store, *stored)
     await settle(store, (await claim(store, 1))[0], RELAYED)
-    newest = [one.id for one in reversed(kept)]
+    newest = [one.id for one in reversed(stored)]
     assert [email.id for email in await store.find(None, limit=3)] == newest[:3]
     assert [email.id for email in await store.find(None, state=MessageState.QUEUED)] == newest[:3]
     (done,) = await store.find(KEY, state=MessageState.DONE)

@@ -140,10 +140,10 @@ async def test_operator_commands_expiry_and_recovery_emit_events(store: Store) -
 async def test_a_rolled_back_change_emits_no_event(store: Store) -> None:
     """A failed acceptance, a settlement without its lease."""
     webhook = await listen(store)
-    kept = scheduled()
-    await accept(store, kept)
+    stored = scheduled()
+    await accept(store, stored)
     with pytest.raises(AlreadyStoredError):
-        await store.accept([scheduled(), kept])
+        await store.accept([scheduled(), stored])
     await accept(store)
     claimed = await claim_one(store)
     await store.recover(NOW, everything=True)

@@ -34,7 +34,7 @@ class Candidate(NamedTuple):
 
 
 def test_a_row() -> None:
-    """A row is read with its Message-ID without brackets, case kept, and its time in epoch seconds."""
+    """A row is read with its Message-ID without brackets, its case unchanged, and its time in epoch seconds."""
     (row,) = parse_rows([ROW])
     assert row.message_id == "Abc.1@contoso.com"
     assert (row.recipient, row.status, row.received_at) == ("Ada@Example.net", "delivered", 1_796_032_805.0)
@@ -84,7 +84,7 @@ def test_the_id_in_our_message_ids() -> None:
 
 
 def test_the_first_network_id_stays() -> None:
-    """A recipient keeps its network id; another one is a duplicate, if no other email can have it."""
+    """The network id of a recipient stays; another one is a duplicate, if no other email can have it."""
     first, second = uuid4(), uuid4()
     assert assign([], first) == (None, False)
     assert assign([Candidate("a")], first) == (Candidate("a"), False)

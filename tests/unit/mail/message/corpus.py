@@ -1,6 +1,6 @@
 """Emails of real applications, one function for each structure. Composed here, and sent through SMTP elsewhere.
 
-`CORPUS[name]` builds a shape when it is asked for; naming them all costs nothing.
+`CORPUS[name]` builds a shape on demand; naming them all costs nothing.
 """
 
 import base64
@@ -90,7 +90,7 @@ def receipt() -> Submission:
 @CORPUS.shape
 def newsletter() -> Submission:
     """60 KiB of layout tables, styles for Outlook, and an unsubscribe link."""
-    offer = (
+    campaign = (
         '<tr><td style="padding:12px 24px;font-family:Segoe UI,Arial,sans-serif"><h2>Offer of the week &amp; more</h2>'
         '<p style="margin:0 0 8px">Words that <b>go on</b> for a while&hellip; '
         '<a href="https://contoso.example/o?id=7&amp;utm_source=mail">See it</a></p>'
@@ -98,7 +98,7 @@ def newsletter() -> Submission:
     )
     html = (
         "<!DOCTYPE html><html><head><title>News</title><style>td{color:#222}</style></head><body>"
-        "<!--[if mso]><p>Outlook</p><![endif]--><table width=600>" + offer * 170 + "</table></body></html>"
+        "<!--[if mso]><p>Outlook</p><![endif]--><table width=600>" + campaign * 170 + "</table></body></html>"
     )
     unsubscribe = (
         "<https://contoso.example/unsubscribe/" + "a1b2c3d4" * 12 + ">, <mailto:leave@contoso.example?subject=leave>"

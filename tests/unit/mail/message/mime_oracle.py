@@ -88,7 +88,7 @@ def mailboxes_in(message: Message, name: str) -> list[tuple[str, str]]:
     """Return (display name, addr-spec) of an address header.
 
     By the older half of the library: the newer one puts a blank between the encoded words of a long display name
-    (python/cpython issue 128110, mended in later releases).
+    (python/cpython issue 128110, fixed in later releases).
     """
     values = [unfolded(value) for field, value in _utf8_fields(message) if field == name]
     return [(decoded(display), spec) for display, spec in getaddresses(values)]

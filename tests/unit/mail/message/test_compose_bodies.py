@@ -22,7 +22,7 @@ def tree(part: Parsed) -> str:
 
 
 def parts(part: Parsed) -> list[Parsed]:
-    """What a multipart holds."""
+    """Return the parts of a multipart."""
     inside = part.get_payload()
     return [each for each in inside if isinstance(each, Parsed)] if isinstance(inside, list) else []
 

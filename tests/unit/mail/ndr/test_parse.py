@@ -176,7 +176,7 @@ def test_fields_have_a_limit() -> None:
 
 
 def test_parts_and_bytes_have_a_limit() -> None:
-    """What lies beyond is not read."""
+    """Content beyond the limit is not read."""
     empty = b"--6f0d-_=aaaa\r\nContent-Type: text/plain\r\n\r\n\r\n"
     assert parse(Ndr().raw().replace(b"\r\n\r\n--", b"\r\n\r\n" + empty * MAX_PARTS + b"--", 1)) is None
     assert parse(Ndr(human="x" * MAX_SIZE).raw()) is None

@@ -23,5 +23,5 @@ class Sample(NamedTuple):
     text: str  # one line; the places {front} and {back} take the tail of the day
 
     def line(self, front: str = FRONT, back: str = BACK) -> str:
-        """The reply as it comes from this front end and back end."""
+        """Return the reply as this front end and back end send it."""
         return self.text.replace("{front}", front).replace("{back}", back)

@@ -16,7 +16,7 @@ ADA, BOB, EVE = "ada@example.net", "bob@example.net", "eve@example.net"
 HOUR, DAY = 3600.0, 86_400.0
 
 
-def judged(phase: Phase, line: str) -> Verdict:
+def evaluated(phase: Phase, line: str) -> Verdict:
     """The verdict on a reply of one line."""
     return judge_reply(phase, Reply.of(int(line[:3]), [line[4:]]))
 
@@ -24,16 +24,16 @@ def judged(phase: Phase, line: str) -> Verdict:
 def verdict_of(rule: str) -> Verdict:
     """The verdict on the first text of that row."""
     sample = next(sample for sample in SAMPLES if sample.rule == rule)
-    return judged(sample.phase, sample.line())
+    return evaluated(sample.phase, sample.line())
 
 
-WAITING = [sample for sample in SAMPLES if judged(sample.phase, sample.line()).scope.beyond_message]
+WAITING = [sample for sample in SAMPLES if evaluated(sample.phase, sample.line()).scope.beyond_message]
 
 
 @pytest.mark.parametrize("sample", WAITING, ids=lambda sample: sample.rule)
 def test_a_fault_of_mailbox_tenant_or_host_defers(sample: Sample) -> None:
     """Without counting an attempt; the mailbox rests."""
-    verdict = judged(sample.phase, sample.line())
+    verdict = evaluated(sample.phase, sample.line())
     settlement = settle(STANDING, {ADA: verdict}, now=100.0, jitter=0.0)
     assert settlement.event is Event.GIVE_BACK
     assert settlement.recipients[ADA].state is RecipientState.PENDING
@@ -141,7 +141,7 @@ def test_a_forbidden_sender_fails_its_own_message_only(rule: str) -> None:
 )
 def test_similar_texts_have_different_rules(line: str, rule: str) -> None:
     """With the same code or word."""
-    assert judged(Phase.DOT, line).rule == rule
+    assert evaluated(Phase.DOT, line).rule == rule
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,9 @@ def test_similar_texts_have_different_rules(line: str, rule: str) -> None:
 def test_the_exception_name_decides_whether_it_is_transient(name: str, action: Action) -> None:
     """Not the reply's code, and not a word elsewhere in the text."""
     text = f"STOREDRV.Submission.Exception:{name}; Failed to process message"
-    assert judged(Phase.DOT, f"554 5.2.0 {text}").action is action
-    assert judged(Phase.DOT, f"554 5.2.0 {text} with message transient, throttle").action is action
-    assert judged(Phase.DOT, f"451 4.2.0 {text}").action is Action.DEFER
+    assert evaluated(Phase.DOT, f"554 5.2.0 {text}").action is action
+    assert evaluated(Phase.DOT, f"554 5.2.0 {text} with message transient, throttle").action is action
+    assert evaluated(Phase.DOT, f"451 4.2.0 {text}").action is Action.DEFER
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_the_exception_name_decides_whether_it_is_transient(name: str, action: A
 def test_the_most_severe_spam_verdict_decides(words: str, rule: str) -> None:
     """Several may be in one reply, in any order."""
     line = f"554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; Actual verdict is {words}. [Hostname=X]"
-    assert judged(Phase.DOT, line).rule == rule
+    assert evaluated(Phase.DOT, line).rule == rule
 
 
 @pytest.mark.parametrize("sample", [sample for sample in SAMPLES if sample.phase is Phase.AUTH], ids=lambda it: it.rule)
@@ -187,7 +187,7 @@ def test_a_530_at_mail_has_the_rule_of_its_cause(sample: Sample) -> None:
     if not sample.line().startswith(("4", "5")):
         return
     line = f"530 5.7.57 Client not authenticated to send mail. Error: {sample.line()}"
-    verdict = judged(Phase.MAIL, line)
+    verdict = evaluated(Phase.MAIL, line)
     assert verdict.rule == sample.rule
     assert verdict.action is Action.DEFER
     assert verdict.reply == line
@@ -197,7 +197,7 @@ def test_a_530_at_mail_has_the_rule_of_its_cause(sample: Sample) -> None:
 @pytest.mark.parametrize("phase", [Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT])
 def test_a_login_refusal_later_in_the_session_is_known(sample: Sample, phase: Phase) -> None:
     """It never fails the message."""
-    assert judged(phase, sample.line()).rule == sample.rule
+    assert evaluated(phase, sample.line()).rule == sample.rule
 
 
 def test_recipients_beyond_the_limit_are_due_at_once() -> None:

@@ -20,7 +20,7 @@ TEXTS = [pytest.param(sample, id=f"{sample.rule}-{number}") for number, sample i
 STATUS = re.compile(r"^(\d{3}) (\d\.\d+\.\d+) ")
 
 
-def judged(phase: Phase, *lines: str) -> Verdict:
+def evaluated(phase: Phase, *lines: str) -> Verdict:
     """The verdict on a reply of these lines, each with its code before it."""
     return judge_reply(phase, Reply.of(int(lines[0][:3]), [line[4:] for line in lines]))
 
@@ -28,7 +28,7 @@ def judged(phase: Phase, *lines: str) -> Verdict:
 @pytest.mark.parametrize("sample", TEXTS)
 def test_a_text_has_its_rule(sample: Sample) -> None:
     """And the verdict has the text unchanged."""
-    verdict = judged(sample.phase, sample.line())
+    verdict = evaluated(sample.phase, sample.line())
     assert verdict.rule == sample.rule
     assert verdict.known
     assert verdict.confidence is ROWS[sample.rule].confidence
@@ -52,21 +52,21 @@ def test_every_code_of_a_rule_is_used() -> None:
 
 @pytest.mark.parametrize("sample", TEXTS)
 def test_the_bracketed_host_is_ignored(sample: Sample) -> None:
-    assert judged(sample.phase, sample.line(OTHER_FRONT, OTHER_BACK)).rule == sample.rule
-    assert judged(sample.phase, sample.line("", "")).rule == sample.rule
+    assert evaluated(sample.phase, sample.line(OTHER_FRONT, OTHER_BACK)).rule == sample.rule
+    assert evaluated(sample.phase, sample.line("", "")).rule == sample.rule
 
 
 @pytest.mark.parametrize("sample", TEXTS)
 def test_texts_are_compared_without_case(sample: Sample) -> None:
-    assert judged(sample.phase, sample.line().upper()).rule == sample.rule
-    assert judged(sample.phase, sample.line().lower()).rule == sample.rule
+    assert evaluated(sample.phase, sample.line().upper()).rule == sample.rule
+    assert evaluated(sample.phase, sample.line().lower()).rule == sample.rule
 
 
 @pytest.mark.parametrize("sample", TEXTS)
 def test_more_text_may_follow(sample: Sample) -> None:
     """Microsoft adds links and identifiers."""
     more = "For more information see https://aka.ms/help [AB1 2027-01-01T00:00:00Z]"
-    assert judged(sample.phase, f"{sample.line()} {more}").rule == sample.rule
+    assert evaluated(sample.phase, f"{sample.line()} {more}").rule == sample.rule
 
 
 @pytest.mark.parametrize("sample", TEXTS)
@@ -78,8 +78,8 @@ def test_a_text_may_have_several_lines(sample: Sample) -> None:
     words = line[len(head) :].split(" ")
     for cut in range(1, len(words)):
         first, second = " ".join(words[:cut]), " ".join(words[cut:])
-        assert judged(sample.phase, head + first, head + second).rule == sample.rule
-        assert judged(sample.phase, head + first, line[:4] + second).rule == sample.rule
+        assert evaluated(sample.phase, head + first, head + second).rule == sample.rule
+        assert evaluated(sample.phase, head + first, line[:4] + second).rule == sample.rule
 
 
 @pytest.mark.parametrize("sample", TEXTS)
@@ -89,9 +89,9 @@ def test_smtp_may_precede_the_text(sample: Sample) -> None:
     if found is None:
         return
     code, status, rest = found[1], found[2], sample.line()[found.end() :]
-    assert judged(sample.phase, f"{code} {status} SMTP; {rest}").rule == sample.rule
-    assert judged(sample.phase, f"{code} SMTP; {status} {rest}").rule == sample.rule
-    assert judged(sample.phase, f"{code} smtp;{status} {rest}").rule == sample.rule
+    assert evaluated(sample.phase, f"{code} {status} SMTP; {rest}").rule == sample.rule
+    assert evaluated(sample.phase, f"{code} SMTP; {status} {rest}").rule == sample.rule
+    assert evaluated(sample.phase, f"{code} smtp;{status} {rest}").rule == sample.rule
 
 
 # Without their enhanced code these say no more than a neighbour does.
@@ -120,7 +120,7 @@ def test_a_specific_text_needs_no_enhanced_code(sample: Sample) -> None:
     found = STATUS.match(sample.line())
     if found is None:
         return
-    verdict = judged(sample.phase, f"{found[1]} {sample.line()[found.end() :]}")
+    verdict = evaluated(sample.phase, f"{found[1]} {sample.line()[found.end() :]}")
     if sample.rule in TOLD_BY_NUMBER_ALONE:
         row, meant = policy_row(verdict.rule), ROWS[sample.rule]
         assert verdict.rule == sample.rule or not row.known or row.action is meant.action
@@ -142,7 +142,7 @@ def test_enhanced_codes_are_compared_as_a_whole(status: EnhancedStatus) -> None:
     if status in STATUSES:
         return
     code = 450 if status.klass == 4 else 550
-    assert not judged(Phase.DOT, f"{code} {status} Something else").known
+    assert not evaluated(Phase.DOT, f"{code} {status} Something else").known
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_enhanced_codes_are_compared_as_a_whole(status: EnhancedStatus) -> None:
 )
 def test_no_code_is_matched_as_a_prefix(line: str, rule: str) -> None:
     """5.7.3 is not 5.7.30, 5.7.1 is not 5.7.139; and an invalid one (four digits) is text."""
-    assert judged(Phase.AUTH, line).rule == rule
+    assert evaluated(Phase.AUTH, line).rule == rule
 
 
 def test_a_malformed_code_in_a_rule_is_an_error() -> None:
@@ -172,7 +172,7 @@ def test_a_malformed_code_in_a_rule_is_an_error() -> None:
 def test_every_fault_of_the_simulator_has_a_rule(name: str) -> None:
     text = replies.ROWS[name]
     line = replies.fill(text, {"frontend": "A.outlook.com", "backend": "B.outlook.com", "mailbox": "m", "sender": "s"})
-    verdict = judged(text.phase, *line.split("\n"))
+    verdict = evaluated(text.phase, *line.split("\n"))
     assert verdict.known, verdict.rule
     assert verdict.rule in ROWS
 

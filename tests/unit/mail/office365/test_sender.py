@@ -21,7 +21,7 @@ TRANSACTION_WIDE = [  # samples whose rows hold the tenant, the mailbox or the h
 ]
 
 
-def judged(phase: Phase, code: int, text: str) -> Verdict:
+def evaluated(phase: Phase, code: int, text: str) -> Verdict:
     """The verdict on a reply of one line."""
     return judge_reply(phase, Reply.of(code, [text]))
 
@@ -32,7 +32,7 @@ def test_the_whole_range_of_the_tenant_holds_the_tenant(detail: int) -> None:
     for phase in (Phase.AUTH, *PHASES):
         for code in CODES:
             for words in ("Access denied, tenant has exceeded threshold [NAMPR01.PROD.OUTLOOK.COM]", "Access denied"):
-                verdict = judged(phase, code, f"5.7.{detail} {words}")
+                verdict = evaluated(phase, code, f"5.7.{detail} {words}")
                 assert (verdict.action, verdict.scope) == (Action.DEFER, Scope.TENANT)
                 assert (verdict.hold, verdict.pause, verdict.known) == (True, 3600.0, True)
 
@@ -42,7 +42,7 @@ def test_the_code_and_the_phase_do_not_matter(sample: Sample) -> None:
     """550, 554, 530 and 535, at MAIL, RCPT, DATA and after the dot."""
     for code in {int(sample.line()[:3])} | (set(CODES) & set(ROWS[sample.rule].codes)):
         for phase in PHASES:
-            verdict = judged(phase, code, sample.line()[4:])
+            verdict = evaluated(phase, code, sample.line()[4:])
             assert verdict.rule == sample.rule
             assert verdict.action is Action.DEFER
 
@@ -58,7 +58,7 @@ def test_a_text_takes_precedence_over_a_code(sample: Sample) -> None:
     bare = words.split(" ", 1)[1] if words[0].isdigit() else words
     klass = head[0]
     for status in ("", f"{klass}.0.0 ", f"{klass}.7.1 ", f"{klass}.9.999 ", f"{klass}.7.133 ", f"{klass}.7.700 "):
-        assert judged(sample.phase, int(head), status + bare).rule == sample.rule
+        assert evaluated(sample.phase, int(head), status + bare).rule == sample.rule
 
 
 def test_a_login_code_never_fails_a_message() -> None:
@@ -98,7 +98,7 @@ def test_a_login_code_never_fails_a_message() -> None:
 )  # fmt: skip
 def test_similar_faults_of_recipient_and_message_fail(phase: Phase, line: str, rule: str, action: Action) -> None:
     """Neighbours of a range are not in it."""
-    verdict = judged(phase, int(line[:3]), line[4:])
+    verdict = evaluated(phase, int(line[:3]), line[4:])
     assert (verdict.rule, verdict.action) == (rule, action)
 
 
@@ -120,7 +120,7 @@ def test_similar_faults_of_recipient_and_message_fail(phase: Phase, line: str, r
 )  # fmt: skip
 def test_the_length_of_a_senders_rest(phase: Phase, line: str, scope: Scope, pause: float, hold: bool) -> None:
     """A minute for the message limit, some seconds for connections, a hold if an operator must act."""
-    verdict = judged(phase, int(line[:3]), line[4:])
+    verdict = evaluated(phase, int(line[:3]), line[4:])
     assert (verdict.action, verdict.scope, verdict.pause, verdict.hold) == (Action.DEFER, scope, pause, hold)
     assert verdict.known
 
@@ -137,14 +137,14 @@ def test_the_length_of_a_senders_rest(phase: Phase, line: str, scope: Scope, pau
     ],
 )
 def test_the_explanation_names_the_cause_in_the_text(line: str, words: str) -> None:
-    assert words in judged(Phase.DOT, int(line[:3]), line[4:]).explanation.summary
+    assert words in evaluated(Phase.DOT, int(line[:3]), line[4:]).explanation.summary
 
 
 @pytest.mark.parametrize("code", [530, 535, 550, 554])
 def test_a_named_cause_decides_with_any_code(code: int) -> None:
     """`5.7.57 ... Error: 535 5.7.139 ...` is that failed login."""
     text = "5.7.57 Client not authenticated to send mail. Error: 535 5.7.139 Authentication unsuccessful, the user "
-    assert judged(Phase.MAIL, code, text + "credentials were incorrect. [X]").rule == "credentials-incorrect"
+    assert evaluated(Phase.MAIL, code, text + "credentials were incorrect. [X]").rule == "credentials-incorrect"
 
 
 def test_a_range_within_one_subject_includes_both_ends() -> None:
