@@ -4,23 +4,16 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from app.console.context import ConsoleContext
 from app.console.request import ConsoleRequest, PageError
 
 ROWS_PER_PAGE = 50
 
 
-class AuditPage:
-    """Route of the audit page."""
-
-    def __init__(self, context: ConsoleContext) -> None:
-        self._context = context
-
-    async def show(self, request: ConsoleRequest) -> Response:
-        """GET /console/audit."""
-        records = await self._context.store.audit(_before(request), ROWS_PER_PAGE + 1)
-        older = str(records[ROWS_PER_PAGE - 1].id) if len(records) > ROWS_PER_PAGE else ""
-        return request.page("audit.html", records=records[:ROWS_PER_PAGE], older=older)
+async def show_audit(request: ConsoleRequest) -> Response:
+    """GET /console/audit."""
+    records = await request.context.store.audit(_before(request), ROWS_PER_PAGE + 1)
+    older = str(records[ROWS_PER_PAGE - 1].id) if len(records) > ROWS_PER_PAGE else ""
+    return request.page("audit.html", records=records[:ROWS_PER_PAGE], older=older)
 
 
 def _before(request: ConsoleRequest) -> UUID | None:

@@ -12,12 +12,12 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
-from app.console.audit import AuditPage
+from app.console.audit import show_audit
 from app.console.context import ConsoleContext
-from app.console.email import EmailPage
-from app.console.emails import EmailListPage
+from app.console.email import change_email, show_email
+from app.console.emails import show_emails
 from app.console.login import LoginPage
-from app.console.mailbox import MailboxPage
+from app.console.mailbox import change_hold, check_mailbox, show_mailbox
 from app.console.overview import OverviewPage
 from app.console.request import (
     GUEST_COOKIE,
@@ -31,7 +31,7 @@ from app.console.request import (
 from app.console.session import ConsoleSession, Sessions
 from app.console.suppressions import SuppressionPage
 from app.console.templates_env import STATIC_FILES, static_file
-from app.console.webhooks import WebhookPage
+from app.console.webhooks import show_webhooks
 from app.store import StoreError
 
 PAGE_TIMEOUT = 15.0  # seconds
@@ -57,11 +57,10 @@ class Console:
     """All pages below HOME."""
 
     def __init__(self, context: ConsoleContext) -> None:
-        self._clock = context.clock
-        self._store = context.store
+        self._context = context
         self._sessions = Sessions(context.password)
         login = LoginPage(self._sessions, context.store, context.clock)
-        email, mailbox, suppressions = EmailPage(context), MailboxPage(context), SuppressionPage(context)
+        suppressions = SuppressionPage(context)
         one_email, one_mailbox = f"{HOME}/emails/{{id:uuid}}", f"{HOME}/mailboxes/{{name}}"
         self._router = Router(
             [
@@ -70,16 +69,16 @@ class Console:
                 Route(f"{HOME}/login", self._public(login.log_in), methods=["POST"]),
                 Route(f"{HOME}/logout", self._operator(login.log_out), methods=["POST"]),
                 Route(HOME, self._operator(OverviewPage(context).show), methods=["GET"]),
-                Route(f"{HOME}/emails", self._operator(EmailListPage(context).show), methods=["GET"]),
-                Route(one_email, self._operator(email.show), methods=["GET"]),
-                Route(one_email, self._operator(email.change), methods=["POST"]),
-                Route(one_mailbox, self._operator(mailbox.show), methods=["GET"]),
-                Route(one_mailbox, self._operator(mailbox.change_hold), methods=["POST"]),
-                Route(f"{one_mailbox}/examine", self._operator(mailbox.check, CHECK_TIMEOUT), methods=["POST"]),
-                Route(f"{HOME}/audit", self._operator(AuditPage(context).show), methods=["GET"]),
+                Route(f"{HOME}/emails", self._operator(show_emails), methods=["GET"]),
+                Route(one_email, self._operator(show_email), methods=["GET"]),
+                Route(one_email, self._operator(change_email), methods=["POST"]),
+                Route(one_mailbox, self._operator(show_mailbox), methods=["GET"]),
+                Route(one_mailbox, self._operator(change_hold), methods=["POST"]),
+                Route(f"{one_mailbox}/examine", self._operator(check_mailbox, CHECK_TIMEOUT), methods=["POST"]),
+                Route(f"{HOME}/audit", self._operator(show_audit), methods=["GET"]),
                 Route(f"{HOME}/suppressions", self._operator(suppressions.show), methods=["GET"]),
                 Route(f"{HOME}/suppressions", self._operator(suppressions.change), methods=["POST"]),
-                Route(f"{HOME}/webhooks", self._operator(WebhookPage(context).show), methods=["GET"]),
+                Route(f"{HOME}/webhooks", self._operator(show_webhooks), methods=["GET"]),
             ],
             redirect_slashes=False,
         )
@@ -141,14 +140,14 @@ class Console:
 
     async def _console_request(self, request: Request) -> ConsoleRequest:
         """Return the request with its session. Raise PageError if a form has no valid CSRF token."""
-        now = self._clock.now()
+        now = self._context.clock.now()
         session = await self._active_session(request, now)
         if request.method != "POST":
-            return ConsoleRequest(request, self._sessions, session, now)
+            return ConsoleRequest(self._context, request, self._sessions, session, now)
         fields = await read_form(request)
         if session is None or not self._sessions.check_csrf_token(session, fields.get("token", "")):
             raise INVALID_TOKEN
-        return ConsoleRequest(request, self._sessions, session, now, fields)
+        return ConsoleRequest(self._context, request, self._sessions, session, now, fields)
 
     def _read_cookies(self, request: Request, now: float) -> list[ConsoleSession]:
         """Return the sessions of valid cookies, an operator's first. They may have been logged out."""
@@ -158,14 +157,14 @@ class Console:
     async def _active_session(self, request: Request, now: float) -> ConsoleSession | None:
         """Return the first session that was not logged out."""
         for session in self._read_cookies(request, now):
-            if not session.operator or not await self._store.session_ended(session.nonce):
+            if not session.operator or not await self._context.store.session_ended(session.nonce):
                 return session
         return None
 
     def _error_page(self, request: Request, error: PageError) -> Response:
-        now = self._clock.now()
+        now = self._context.clock.now()
         session = next(iter(self._read_cookies(request, now)), None)
-        console_request = ConsoleRequest(request, self._sessions, session, now)
+        console_request = ConsoleRequest(self._context, request, self._sessions, session, now)
         return console_request.page("error.html", error.status, title=error.title, message=str(error))
 
 

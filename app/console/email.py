@@ -11,7 +11,6 @@ from uuid import UUID
 from starlette.responses import Response
 
 from app import logs
-from app.console.context import ConsoleContext
 from app.console.request import ACTOR, ConsoleRequest, PageError
 from app.mail.lifecycle import Event, MessageState, RecipientState, sources
 from app.mail.message import stored_parts as mime
@@ -52,50 +51,46 @@ _ACTIONS: Mapping[str, tuple[Callable[..., Awaitable[Change | None]], Callable[.
 }
 
 
-class EmailPage:
-    """Routes of the email page."""
+async def show_email(request: ConsoleRequest) -> Response:
+    """GET /console/emails/{id}."""
+    store, now = request.context.store, request.now
+    if (email := await store.get(_id(request))) is None:
+        raise NO_EMAIL
+    return request.page(
+        "email.html",
+        email=email,
+        label=str(operator_event(email, now)),
+        delivery=await store.delivery_status(email, request.context.capacities, now),
+        parts=await _parts(request, email),
+        actions=allowed_actions(email),
+        may_duplicate=may_duplicate(email),
+        done=DONE.get(request.query.get("done", ""), ""),
+    )
 
-    def __init__(self, context: ConsoleContext) -> None:
-        self._context = context
 
-    async def show(self, request: ConsoleRequest) -> Response:
-        """GET /console/emails/{id}."""
-        store, now = self._context.store, request.now
-        if (email := await store.get(_id(request))) is None:
-            raise NO_EMAIL
-        return request.page(
-            "email.html",
-            email=email,
-            label=str(operator_event(email, now)),
-            delivery=await store.delivery_status(email, self._context.capacities, now),
-            parts=await self._parts(email),
-            actions=allowed_actions(email),
-            may_duplicate=may_duplicate(email),
-            done=DONE.get(request.query.get("done", ""), ""),
-        )
+async def change_email(request: ConsoleRequest) -> Response:
+    """POST /console/emails/{id}: retry, cancel or confirm. A retry that may duplicate needs a ticked box."""
+    id, action = _id(request), request.form.get("action", "")
+    if action not in _ACTIONS:
+        raise PageError(400, "Not done", "The only actions for an email are retry, cancel and confirm.")
+    if action == "retry" and request.form.get("confirmed") != "yes":
+        email = await request.context.store.get(id)
+        if email is not None and may_duplicate(email):
+            raise MAY_DUPLICATE
+    apply, log = _ACTIONS[action]
+    change = await apply(request.context.store, id, request.now, by=request.actor)
+    if change is None:
+        raise NO_EMAIL
+    if change.applied:
+        log(id, key=ACTOR)
+    return request.redirect(f"/emails/{id}", done=action if change.applied else "late")
 
-    async def change(self, request: ConsoleRequest) -> Response:
-        """POST /console/emails/{id}: retry, cancel or confirm. A retry that may duplicate needs a ticked box."""
-        id, action = _id(request), request.form.get("action", "")
-        if action not in _ACTIONS:
-            raise PageError(400, "Not done", "The only actions for an email are retry, cancel and confirm.")
-        if action == "retry" and request.form.get("confirmed") != "yes":
-            email = await self._context.store.get(id)
-            if email is not None and may_duplicate(email):
-                raise MAY_DUPLICATE
-        apply, log = _ACTIONS[action]
-        change = await apply(self._context.store, id, request.now, by=request.actor)
-        if change is None:
-            raise NO_EMAIL
-        if change.applied:
-            log(id, key=ACTOR)
-        return request.redirect(f"/emails/{id}", done=action if change.applied else "late")
 
-    async def _parts(self, email: Email) -> list[PartSummary] | None:
-        """Return the parts of the content, or None if it was removed or is too large to parse for a page."""
-        readable = email.content_removed_at is None and email.size <= MAX_PARSED_SIZE
-        content = await self._context.store.content(email.id) if readable else None
-        return None if content is None else await asyncio.to_thread(parts, content)
+async def _parts(request: ConsoleRequest, email: Email) -> list[PartSummary] | None:
+    """Return the parts of the content, or None if it was removed or is too large to parse for a page."""
+    readable = email.content_removed_at is None and email.size <= MAX_PARSED_SIZE
+    content = await request.context.store.content(email.id) if readable else None
+    return None if content is None else await asyncio.to_thread(parts, content)
 
 
 def allowed_actions(email: Email) -> set[str]:

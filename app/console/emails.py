@@ -7,7 +7,6 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from app.console.context import ConsoleContext
 from app.console.request import ConsoleRequest
 from app.mail.lifecycle import MessageState
 from app.mail.message.message import Lane
@@ -23,36 +22,30 @@ STATES = {
 }
 
 
-class EmailListPage:
-    """Route of the email list."""
-
-    def __init__(self, context: ConsoleContext) -> None:
-        self._context = context
-
-    async def show(self, request: ConsoleRequest) -> Response:
-        """GET /console/emails. If a filter is invalid, the page shows the error and no emails."""
-        given = {name: request.query.get(name, "").strip() for name in _RULES}
-        error = ""
-        found = MessagePage((), None)
-        backwards = bool(given["before"])
-        try:
-            selection = _selection(given)
-        except ValueError as invalid:
-            error = str(invalid)
-        else:
-            found = await self._context.store.list_emails(selection, ROWS_PER_PAGE, request.now, oldest_first=backwards)
-        rows = [(email, str(operator_event(email, request.now))) for email in found.emails]
-        older, newer = _adjacent_pages(found, given)
-        return request.page(
-            "emails.html",
-            rows=rows,
-            error=error,
-            given=given,
-            states=STATES,
-            lanes=[*Lane],
-            older=_query_string(given, "after", older),
-            newer=_query_string(given, "before", newer),
-        )
+async def show_emails(request: ConsoleRequest) -> Response:
+    """GET /console/emails. If a filter is invalid, the page shows the error and no emails."""
+    given = {name: request.query.get(name, "").strip() for name in _RULES}
+    error = ""
+    found = MessagePage((), None)
+    backwards = bool(given["before"])
+    try:
+        selection = _selection(given)
+    except ValueError as invalid:
+        error = str(invalid)
+    else:
+        found = await request.context.store.list_emails(selection, ROWS_PER_PAGE, request.now, oldest_first=backwards)
+    rows = [(email, str(operator_event(email, request.now))) for email in found.emails]
+    older, newer = _adjacent_pages(found, given)
+    return request.page(
+        "emails.html",
+        rows=rows,
+        error=error,
+        given=given,
+        states=STATES,
+        lanes=[*Lane],
+        older=_query_string(given, "after", older),
+        newer=_query_string(given, "before", newer),
+    )
 
 
 def _adjacent_pages(found: MessagePage, given: Mapping[str, str]) -> tuple[UUID | None, UUID | None]:

@@ -17,60 +17,57 @@ DONE = {
 }
 
 
-class MailboxPage:
-    """Routes of the mailbox page."""
+async def show_mailbox(request: ConsoleRequest) -> Response:
+    """GET /console/mailboxes/{name}."""
+    return await _render(request, None)
 
-    def __init__(self, context: ConsoleContext) -> None:
-        self._context = context
 
-    async def show(self, request: ConsoleRequest) -> Response:
-        """GET /console/mailboxes/{name}."""
-        return await self._render(request, None)
+async def check_mailbox(request: ConsoleRequest) -> Response:
+    """POST /console/mailboxes/{name}/examine: the deep check of /readyz, at most once a minute."""
+    _name(request)
+    return await _render(request, await request.context.deep_check())
 
-    async def check(self, request: ConsoleRequest) -> Response:
-        """POST /console/mailboxes/{name}/examine: the deep check of /readyz, at most once a minute."""
-        self._name(request)
-        return await self._render(request, await self._context.deep_check())
 
-    async def change_hold(self, request: ConsoleRequest) -> Response:
-        """POST /console/mailboxes/{name}: hold or release the mailbox."""
-        name, action = self._name(request), request.form.get("action", "")
-        if action not in DONE:
-            raise PageError(400, "Not done", "The only actions for a mailbox are hold and release.")
-        hold = action == "hold"
-        try:
-            change = HoldRequest(request.now, hold, one_line(request.form.get("reason", "")) if hold else "")
-        except ValueError as error:
-            raise PageError(400, "Not done", f"The reason: {error}") from None
-        if not await self._context.store.request_hold(name, change, request.actor):
-            raise PageError(
-                409, "Not done", "No relay has taken this mailbox over yet, so it cannot be held or released."
-            )
-        logs.mailbox_hold_requested(name, wish=change.description, key=ACTOR)
-        return request.redirect(mailbox_path(name), done=action)
+async def change_hold(request: ConsoleRequest) -> Response:
+    """POST /console/mailboxes/{name}: hold or release the mailbox."""
+    name, action = _name(request), request.form.get("action", "")
+    if action not in DONE:
+        raise PageError(400, "Not done", "The only actions for a mailbox are hold and release.")
+    hold = action == "hold"
+    try:
+        change = HoldRequest(request.now, hold, one_line(request.form.get("reason", "")) if hold else "")
+    except ValueError as error:
+        raise PageError(400, "Not done", f"The reason: {error}") from None
+    if not await request.context.store.request_hold(name, change, request.actor):
+        raise PageError(409, "Not done", "No relay has taken this mailbox over yet, so it cannot be held or released.")
+    logs.mailbox_hold_requested(name, wish=change.description, key=ACTOR)
+    return request.redirect(mailbox_path(name), done=action)
 
-    async def _render(self, request: ConsoleRequest, check: DeepCheck | None) -> Response:
-        view = await self._view(request)
-        findings = [one for one in check.findings if _is_about(one["about"], view.name, self._context)] if check else []
-        return request.page(
-            "mailbox.html",
-            mailbox=view,
-            check=check,
-            findings=findings,
-            max_reason=MAX_REASON,
-            done=DONE.get(request.query.get("done", ""), ""),
-        )
 
-    async def _view(self, request: ConsoleRequest) -> MailboxView:
-        name = self._name(request)
-        records = {record.name: record for record in await self._context.store.mailboxes()}
-        return mailbox_view(self._context, name, records, await self._context.store.usage(request.now), request.now)
+async def _render(request: ConsoleRequest, check: DeepCheck | None) -> Response:
+    view = await _view(request)
+    findings = [one for one in check.findings if _is_about(one["about"], view.name, request.context)] if check else []
+    return request.page(
+        "mailbox.html",
+        mailbox=view,
+        check=check,
+        findings=findings,
+        max_reason=MAX_REASON,
+        done=DONE.get(request.query.get("done", ""), ""),
+    )
 
-    def _name(self, request: ConsoleRequest) -> str:
-        name: str = request.http.path_params["name"]
-        if name not in self._context.pools:
-            raise NO_MAILBOX
-        return name
+
+async def _view(request: ConsoleRequest) -> MailboxView:
+    name = _name(request)
+    records = {record.name: record for record in await request.context.store.mailboxes()}
+    return mailbox_view(request.context, name, records, await request.context.store.usage(request.now), request.now)
+
+
+def _name(request: ConsoleRequest) -> str:
+    name: str = request.http.path_params["name"]
+    if name not in request.context.pools:
+        raise NO_MAILBOX
+    return name
 
 
 def _is_about(about: str, name: str, context: ConsoleContext) -> bool:

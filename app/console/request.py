@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from app.console.context import ConsoleContext
 from app.console.session import ConsoleSession, Sessions
 from app.console.templates_env import HEADERS, render_page
 from app.store.keys.audit_records import Actor
@@ -32,6 +33,7 @@ class PageError(Exception):
 class ConsoleRequest:
     """HTTP request with its session and its form fields. `now` is in epoch seconds."""
 
+    context: ConsoleContext
     http: Request
     sessions: Sessions
     session: ConsoleSession | None

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from hashlib import scrypt, sha256
 from ipaddress import IPv6Address, ip_address
 
-from app.mail.times import MINUTE
+from app.mail.times import HOUR, MINUTE
 
-SESSION_LIFETIME = 8 * 3600.0  # seconds
+SESSION_LIFETIME = 8 * HOUR  # seconds
 MAX_LOGIN_DELAY = 5.0  # seconds
 _UNDELAYED_ATTEMPTS = 3  # of one address in a minute
 _FIRST_DELAY = 0.25  # seconds; doubles with each further attempt

@@ -13,11 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import Response
 
+from app.mail.times import DAY, HOUR, MINUTE
 from app.store.read.backlog import COUNT_LIMIT
 
 _HERE = Path(__file__).parent / "templates"
 _CODE = re.compile("`([^`]+)`")
-_UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"))
+_UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"))
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from app.console.context import ConsoleContext
 from app.console.request import ConsoleRequest
 from app.store.webhooks.records import Delivery, DeliveryState, Webhook
 
@@ -28,24 +27,18 @@ class WebhookView:
         return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
-class WebhookPage:
-    """Route of the webhooks page."""
-
-    def __init__(self, context: ConsoleContext) -> None:
-        self._context = context
-
-    async def show(self, request: ConsoleRequest) -> Response:
-        """GET /console/webhooks."""
-        store = self._context.store
-        views = [
-            WebhookView(
-                one,
-                await store.webhook_backlog(one.id),
-                _failing(await store.deliveries(one.id, None, RECENT_DELIVERIES)),
-            )
-            for one in await store.webhooks()
-        ]
-        return request.page("webhooks.html", webhooks=views, recent=RECENT_DELIVERIES)
+async def show_webhooks(request: ConsoleRequest) -> Response:
+    """GET /console/webhooks."""
+    store = request.context.store
+    views = [
+        WebhookView(
+            one,
+            await store.webhook_backlog(one.id),
+            _failing(await store.deliveries(one.id, None, RECENT_DELIVERIES)),
+        )
+        for one in await store.webhooks()
+    ]
+    return request.page("webhooks.html", webhooks=views, recent=RECENT_DELIVERIES)
 
 
 def _failing(deliveries: Sequence[Delivery]) -> list[Delivery]:

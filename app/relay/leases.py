@@ -10,6 +10,7 @@ from uuid import UUID
 
 from app import logs
 from app.clock import Clock
+from app.mail.times import HOUR
 from app.relay import reporting
 from app.store import Store
 from app.store.records import Claimed
@@ -17,7 +18,7 @@ from app.store.records import Claimed
 LEASE_SECONDS = 60.0  # real seconds until a claim expires without renewal
 CLOCK_STEP = 1.0  # real seconds; a smaller step of the wall clock is ignored
 RENEW_INTERVAL = 5.0  # real seconds between renewals, and between sweeps for expired leases
-UNOWNED_GRACE = 3600.0  # seconds after which expired leases of mailboxes without an owner are recovered
+UNOWNED_GRACE = HOUR  # seconds after which expired leases of mailboxes without an owner are recovered
 
 
 class Leases:

@@ -19,8 +19,9 @@ from app.api.http.api_route import ApiRequest
 from app.api.http.params import PathId, list_object
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.problems.key_policy import KeyRevoked
-from app.api.problems.problem import NotFound
+from app.api.problems.problem import NotFound, found
 from app.mail.key_policy import PolicyError
+from app.mail.times import HOUR
 from app.store.keys.records import Key, KeyRecord, KeyRevision, KeyRotation
 
 _KeyId: TypeAlias = Annotated[PathId, Path(description="The id of the key.")]
@@ -75,8 +76,7 @@ class KeyRoutes:
         """
         revision = KeyRevision(id, body.given(), self._context.clock.now(), request.actor)
         try:
-            if await self._context.store.revise_key(revision) is None:
-                raise _no_key(id)
+            found(await self._context.store.revise_key(revision), _no_key(id))
         except PolicyError as error:
             raise conflict(error) from None
         logs.key_changed(id, what="updated", key=request.key.name)
@@ -86,7 +86,7 @@ class KeyRoutes:
         "POST /keys/{id}/rotate",
         "The key with its new secret, which is returned only once.",
         {"rotated": schema.ROTATED},
-        requests={"an hour": {"overlap": 3600}},
+        requests={"an hour": {"overlap": HOUR}},
         errors=(*schema.ID_ERRORS, *schema.ROTATION_ERRORS),
     )
     async def rotate_key(self, request: ApiRequest, id: _KeyId, body: RotationInput) -> KeyWithSecret:
@@ -115,10 +115,7 @@ class KeyRoutes:
         return {"object": "key", "id": str(id), "deleted": True}
 
     async def _record(self, id_: UUID) -> KeyRecord:
-        record = await self._context.store.key(id_)
-        if record is None:
-            raise _no_key(id_)
-        return record
+        return found(await self._context.store.key(id_), _no_key(id_))
 
     def _with_secret(self, request: ApiRequest, secret: str, record: KeyRecord, what: str) -> KeyWithSecret:
         logs.key_changed(record.key.id, what=what, key=request.key.name)

@@ -1,7 +1,8 @@
 """API keys as JSON, for HTTP and the command line. Never contains a secret."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from dataclasses import asdict
+from typing import Annotated, Literal, cast
 
 from typing_extensions import TypedDict
 
@@ -77,25 +78,13 @@ class KeyWithSecret(KeyObject):
 
 def key_object(record: KeyRecord, now: float) -> KeyObject:
     """Return a key as of `now` (epoch seconds)."""
-    key, policy = record.key, record.key.policy
-    return {
+    key = record.key
+    shown = {
         "object": "key",
         "id": str(key.id),
         "name": key.name,
         "permission": key.permission,
-        "senders": policy.senders,
-        "default_sender": policy.default_sender,
-        "lanes": policy.lanes,
-        "recipients": policy.recipients,
-        "redirect_to": policy.redirect_to,
-        "sink": policy.sink,
-        "messages_per_minute": policy.messages_per_minute,
-        "messages_per_day": policy.messages_per_day,
-        "recipients_per_minute": policy.recipients_per_minute,
-        "recipients_per_day": policy.recipients_per_day,
-        "bytes_per_minute": policy.bytes_per_minute,
-        "bytes_per_day": policy.bytes_per_day,
-        "ignore_suppressions": policy.ignore_suppressions,
+        **asdict(key.policy),
         "disabled": key.disabled,
         "created_at": iso(key.created_at),
         "last_used_at": timestamp(record.last_used_at),
@@ -103,6 +92,7 @@ def key_object(record: KeyRecord, now: float) -> KeyObject:
         "old_secrets_until": [iso(until) for until in _endings(record, now)],
         "used": _used(record, now),
     }
+    return cast("KeyObject", shown)
 
 
 def _endings(record: KeyRecord, now: float) -> list[float]:

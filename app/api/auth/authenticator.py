@@ -16,6 +16,7 @@ from app.api.auth.refusal_audit import KEY_CHECKED_FOR
 from app.api.http.headers import header
 from app.api.problems.problem import InvalidKey, MissingKey, RestrictedKey, Unavailable
 from app.clock import Clock
+from app.mail.times import DAY, MINUTE
 from app.store import Store, StoreError
 from app.store.keys.records import AuthenticatedKey, Key, Permission
 
@@ -23,11 +24,11 @@ _PREFIX = "pst_"
 _MAX_CACHED_KEYS = 4096
 _MAX_WAITING_LOOKUPS = 2000  # of keys that have not been valid in this process
 _TOO_MANY_LOOKUPS = "Too many unknown API keys are waiting to be looked up. Nothing was stored. Try again in a moment."
-DEFAULT_OVERLAP = 86_400  # seconds for which the old secret stays valid
-MAX_OVERLAP = 30 * 86_400
+DEFAULT_OVERLAP = DAY  # seconds for which the old secret stays valid
+MAX_OVERLAP = 30 * DAY
 _SEND_KEY = "Send it in the header `Authorization: Bearer <key>`."
 _OTHER_KEY_HEADERS = ("X-Api-Key", "Api-Key", "ApiKey", "X-Postmark-Server-Token", "X-Auth-Token")
-_LAST_USED_RESOLUTION = 60.0  # seconds between two updates of `last_used_at`
+_LAST_USED_RESOLUTION = MINUTE  # seconds between two updates of `last_used_at`
 
 
 def new_key() -> str:

@@ -21,13 +21,14 @@ from app.api.problems.transport import TooManyRequests
 from app.clock import Clock
 from app.logs.format import mask_addresses
 from app.mail.lifecycle import MessageState
+from app.mail.times import HOUR
 from app.quota import Quota
 from app.store import Store, StoreError
 from app.store.keys.audit_records import Action, Actor, CountedEntry, Entry
 from app.store.keys.records import Key
 
 KEY_CHECKED_FOR = 1.0  # seconds for which the result of a key lookup is cached
-AUDIT_PERIOD = 3600  # seconds that one entry covers
+AUDIT_PERIOD = HOUR  # seconds that one entry covers
 _WRITE_INTERVAL = 1.0  # seconds between two writes
 _MAX_SUBJECT = 500  # characters of a message
 _WAS_QUEUED = {"was": MessageState.QUEUED.value}

@@ -23,14 +23,14 @@ from app.api.openapi.email_samples import ID_ERRORS
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import OperationTag, RequiredPermission, links, operation
 from app.api.openapi.types import AT, ID, OTHER_ID, Id, Timestamp, describe
-from app.api.problems.problem import ErrorName, NoEmail, NotFound
+from app.api.problems.problem import ErrorName, NoEmail, NotFound, found
 from app.frozen import frozen
 from app.mail.message.stored_parts import Part, parts
-from app.mail.times import iso
+from app.mail.times import HOUR, iso
 
 T = TypeVar("T")
 
-PROMISED = 3600.0  # seconds for which an answer's `download_url` is promised to work
+PROMISED = HOUR  # seconds for which an answer's `download_url` is promised to work
 
 
 @frozen
@@ -77,6 +77,10 @@ class AttachmentList(CompleteList):
     data: list[ListedAttachment]
 
 
+def _not_kept(id: UUID | str) -> NotFound:
+    return NotFound(f"The content of the email {id} is not kept any more.", reason="content_not_kept")
+
+
 _FILE = {
     "id": OTHER_ID,
     "filename": "invoice.pdf",
@@ -87,11 +91,10 @@ _FILE = {
     "download_url": f"/emails/{ID}/attachments/{OTHER_ID}/content",
     "expires_at": AT,
 }
-_NOT_KEPT = NotFound(f"The content of the email {ID} is not kept any more.", reason="content_not_kept")
 _NO_FILE = NotFound(f"The email {ID} has no attachment {OTHER_ID}.")
 _operation = partial(operation, tag=OperationTag.ATTACHMENTS, needs=RequiredPermission.READ_ACCESS)
 _BAD_FILE = invalid("attachment_id", INVALID_UUID, ErrorName.INVALID_PARAMETER)
-_FILE_ERRORS = (*ID_ERRORS, _BAD_FILE, _NO_FILE, _NOT_KEPT)
+_FILE_ERRORS = (*ID_ERRORS, _BAD_FILE, _NO_FILE, _not_kept(ID))
 _FileId: TypeAlias = Annotated[PathId, Path(description="The id of the file, from the list.")]
 _OF_FILE = {"id": "$request.path.id", "attachment_id": "$response.body#/data/0/id"}
 
@@ -106,7 +109,7 @@ class AttachmentRoutes:
         "GET /emails/{id}/attachments",
         "All of them.",
         {"one file": list_object(AttachmentList, [_FILE])},
-        errors=(*ID_ERRORS, _NOT_KEPT),
+        errors=(*ID_ERRORS, _not_kept(ID)),
         links=links(_OF_FILE, "getAttachment", "downloadAttachment"),
     )
     async def list_attachments(self, request: ApiRequest, id: EmailId) -> AttachmentList:
@@ -158,14 +161,10 @@ class AttachmentRoutes:
 
     async def _read(self, request: ApiRequest, id: UUID, answer: Callable[[Sequence[File]], T]) -> T:
         """Return the result of `answer` for the files, while the content is in memory."""
-        email = await self._context.store.get(id, request.key.scope)
-        if email is None:
-            raise NoEmail(id)
+        email = found(await self._context.store.get(id, request.key.scope), NoEmail(id))
         charge(request.scope, email.size)
         async with large_work_slot(request.scope, email.size):
-            content = await self._context.store.content(id)
-            if content is None:
-                raise NotFound(f"The content of the email {id} is not kept any more.", reason="content_not_kept")
+            content = found(await self._context.store.content(id), _not_kept(id))
             return await asyncio.to_thread(lambda: answer(files_of(id, content)))
 
     def _object(self, id_: UUID, file: File, until: float) -> ListedAttachment:

@@ -19,7 +19,7 @@ from app.api.http.memory_budget import INLINE_SIZE, charge, large_work_slot
 from app.api.http.params import EmailId
 from app.api.openapi.email_samples import CHANGED, ID_ERRORS, SENT
 from app.api.openapi.operation import HeaderField, OperationTag, RequiredPermission, operation
-from app.api.problems.problem import NoEmail, NotHeld, NotRetryable, Problem
+from app.api.problems.problem import NoEmail, NotHeld, NotRetryable, Problem, found
 from app.mail.lifecycle import ENDED_STATES, MessageState
 from app.store.keys.records import Key
 from app.store.records import Change, Email
@@ -98,10 +98,7 @@ class EmailRoutes:
         return await self._decide(request, id, self._context.store.confirm, not_held, logs.confirmed)
 
     async def _email(self, id_: UUID, key: Key) -> Email:
-        email = await self._context.store.get(id_, key.scope)
-        if email is None:
-            raise NoEmail(id_)
-        return email
+        return found(await self._context.store.get(id_, key.scope), NoEmail(id_))
 
     async def _rendered(self, scope: Scope, email: Email) -> bytes:
         now = self._context.clock.now()
@@ -123,9 +120,7 @@ class EmailRoutes:
         impossible: Callable[[Change], Problem],
         log: Callable[..., None],
     ) -> view.EmailIdResponse:
-        change = await verb(id, self._context.clock.now(), by=request.actor)
-        if change is None:
-            raise NoEmail(id)
+        change = found(await verb(id, self._context.clock.now(), by=request.actor), NoEmail(id))
         if not change.applied:
             raise impossible(change)
         log(id, key=request.key.name)

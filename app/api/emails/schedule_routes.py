@@ -23,7 +23,7 @@ from app.api.openapi.email_types import SEND_TIME
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.openapi.types import AT, describe
-from app.api.problems.problem import ErrorName, FieldError, Invalid, NoEmail, NotScheduled
+from app.api.problems.problem import ErrorName, FieldError, Invalid, NoEmail, NotScheduled, found
 from app.api.problems.validation import string
 from app.api.submission import send_time
 from app.mail.lifecycle import MessageState
@@ -107,7 +107,6 @@ def _due(text: str, now: float) -> float:
 
 
 def _check(id_: UUID, change: Change | None) -> None:
-    if change is None:
-        raise NoEmail(id_)
-    if not change.applied:
-        raise NotScheduled(change.state)
+    email = found(change, NoEmail(id_))
+    if not email.applied:
+        raise NotScheduled(email.state)

@@ -5,22 +5,26 @@ extra members `reason`, `details` and `request_id`. No member is named type, cod
 them.
 """
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from app import logs
-from app.api.http.draining_response import DrainingResponse
 from app.mail.lifecycle import MessageState
 from app.mail.safe_text import cut
 
+T = TypeVar("T")
+
+DRAIN_SECONDS = 30.0  # for a caller who is still sending a body to notice the answer
 MAX_DETAILS = 20  # field errors in one response
 MAX_FIELD_LENGTH = 200  # characters of the path of a field
 MAX_MESSAGE_LENGTH = 600  # characters of a sentence
@@ -158,6 +162,13 @@ class NotFound(Problem):
 
     status = 404
     name = ErrorName.NOT_FOUND
+
+
+def found(value: T | None, problem: NotFound) -> T:
+    """Return what the store found. Raises the problem if it is None or False."""
+    if value is None or value is False:
+        raise problem
+    return value
 
 
 class NoEmail(NotFound):
@@ -303,6 +314,21 @@ class InternalError(Problem):
     status = 500
     name = ErrorName.APPLICATION_ERROR
     message = "Postern failed at this request. The log has the cause under its request_id."
+
+
+class DrainingResponse(Response):
+    """Sends the answer, then reads on and forgets what comes: closing at once would reset the connection, and a caller
+    who is still writing would never read why (RFC 9112 §9.6)."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response within DRAIN_SECONDS."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while (await receive()).get("more_body", False):
+                    pass
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def problem_response(

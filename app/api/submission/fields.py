@@ -26,12 +26,13 @@ from app.frozen import frozen
 from app.mail.message.address import Address, AddressError, read_address
 from app.mail.message.headers import unfold
 from app.mail.message.message import Lane, OnUnknown
+from app.mail.times import DAY
 
 W = TypeVar("W", bound=StrEnum)
 L = TypeVar("L", bound=Sequence[Any])
 
 MAX_NAME = 128  # characters of a `coalesce` value, and of a word in any case
-MAX_EXPIRES_IN = 604_800  # seconds
+MAX_EXPIRES_IN = 7 * DAY  # seconds
 
 MISSING_SUBJECT = "The subject is missing; give one that is not empty."
 MISSING_RECIPIENT = "The recipient is missing; give at least one address."

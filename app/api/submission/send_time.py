@@ -3,10 +3,12 @@
 import re
 from datetime import UTC, datetime
 
-HORIZON = 30 * 86_400  # seconds ahead at most
-GRACE = 3600  # seconds in the past at most: a clock that is slow, or a request that was repeated for a while
+from app.mail.times import DAY, HOUR, MINUTE
 
-_UNITS = {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "day": 86_400, "week": 604_800}
+HORIZON = 30 * DAY  # seconds ahead at most
+GRACE = HOUR  # seconds in the past at most: a clock that is slow, or a request that was repeated for a while
+
+_UNITS = {"second": 1, "sec": 1, "minute": MINUTE, "min": MINUTE, "hour": HOUR, "day": DAY, "week": 7 * DAY}
 _RELATIVE = re.compile(r"in\s+(\d{1,9})\s+(second|sec|minute|min|hour|day|week)s?", re.IGNORECASE | re.ASCII)
 _SPACED_OFFSET = re.compile(r"(?<=\d)\s++(?=[+-]\d\d(?::?\d\d)?\Z)", re.ASCII)  # as Ruby and PostgreSQL print it
 _UTC = re.compile(r"(?<=\d)\s*+(?:UTC|GMT|Z)\Z", re.IGNORECASE | re.ASCII)  # the one zone with a single meaning

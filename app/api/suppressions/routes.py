@@ -12,7 +12,7 @@ from app.api.context import ApiContext
 from app.api.http.api_route import ApiRequest
 from app.api.http.params import list_object
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
-from app.api.problems.problem import NotFound
+from app.api.problems.problem import NotFound, found
 from app.api.suppressions import schema, view
 from app.api.suppressions.input import (
     SuppressionBatch,
@@ -77,10 +77,10 @@ class SuppressionRoutes:
 
         Give `after` or `before`, not both. `has_more`: there are more in that direction.
         """
-        found, has_more = await self._context.store.suppressions(
+        page, has_more = await self._context.store.suppressions(
             query.origin, query.limit, self._context.clock.now(), after=query.after, before=query.before
         )
-        return list_object(schema.SuppressionList, map(view.listed, found), has_more=has_more)
+        return list_object(schema.SuppressionList, map(view.listed, page), has_more=has_more)
 
     @_operation(
         "GET /suppressions/{id:but_batch_words}",
@@ -90,10 +90,8 @@ class SuppressionRoutes:
     )
     async def get_suppression(self, id: SuppressionKey) -> view.SuppressionObject:
         """Get a suppression."""
-        found = await self._context.store.suppression(id, self._context.clock.now())
-        if found is None:
-            raise _no_suppression(id)
-        return view.suppression(found)
+        one = await self._context.store.suppression(id, self._context.clock.now())
+        return view.suppression(found(one, _no_suppression(id)))
 
     @_operation(
         "DELETE /suppressions/{id:but_batch_words}",

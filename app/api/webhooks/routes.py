@@ -13,13 +13,14 @@ from app.api.context import ApiContext
 from app.api.http.api_route import ApiRequest
 from app.api.http.params import PageQuery, PathId, list_object
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
-from app.api.problems.problem import FieldError, Invalid, NotFound
+from app.api.problems.problem import FieldError, Invalid, NotFound, found
 from app.api.webhooks import schema, view
 from app.api.webhooks.input import ReplayInput, WebhookInput, WebhookRevision, check_endpoint
+from app.mail.times import DAY
 from app.store.webhooks.records import Delivery, Revision, Rotation, Secret, Webhook
 
 SECRET_BYTES = 32  # Standard Webhooks requires 24 to 64
-SECRET_OVERLAP = 86_400.0  # seconds for which the old secret signs beside a new one
+SECRET_OVERLAP = DAY  # seconds for which the old secret signs beside a new one
 MAX_WEBHOOKS = 50  # each event is stored once per webhook
 _TOO_MANY_WEBHOOKS = f"There are already {MAX_WEBHOOKS} webhooks, which is the maximum. Remove one first."
 
@@ -85,8 +86,8 @@ class WebhookRoutes:
         """
         if body.endpoint is not None:
             self._check_endpoint(body.endpoint)
-        if not await self._context.store.revise_webhook(Revision(id, body.endpoint, body.events, body.status)):
-            raise _no_webhook(id)
+        revision = Revision(id, body.endpoint, body.events, body.status)
+        found(await self._context.store.revise_webhook(revision), _no_webhook(id))
         logs.webhook_changed(id, what="revised", key=request.key.name)
         return {"object": "webhook", "id": str(id)}
 
@@ -98,8 +99,7 @@ class WebhookRoutes:
     )
     async def remove_webhook(self, request: ApiRequest, id: _WebhookId) -> schema.RemovedWebhook:
         """Remove a webhook."""
-        if not await self._context.store.remove_webhook(id):
-            raise _no_webhook(id)
+        found(await self._context.store.remove_webhook(id), _no_webhook(id))
         logs.webhook_changed(id, what="removed", key=request.key.name)
         return {"object": "webhook", "id": str(id), "deleted": True}
 
@@ -113,8 +113,7 @@ class WebhookRoutes:
         """Rotate the signing secret of a webhook."""
         now = self._context.clock.now()
         rotation = Rotation(id, _new_secret(), now, now + SECRET_OVERLAP)
-        if not await self._context.store.rotate_webhook(rotation):
-            raise _no_webhook(id)
+        found(await self._context.store.rotate_webhook(rotation), _no_webhook(id))
         logs.webhook_changed(id, what="secret rotated", key=request.key.name)
         return {"object": "webhook", "id": str(id), "signing_secret": rotation.secret}
 
@@ -128,9 +127,9 @@ class WebhookRoutes:
     async def list_webhook_events(self, id: _WebhookId, page: Annotated[PageQuery, Query()]) -> schema.WebhookEventList:
         """List the events of a webhook."""
         webhook = await self._webhook(id)
-        found = await self._context.store.deliveries(webhook.id, page.after, page.limit + 1)
-        shown = map(view.event, found[: page.limit])
-        return list_object(schema.WebhookEventList, shown, has_more=len(found) > page.limit)
+        events = await self._context.store.deliveries(webhook.id, page.after, page.limit + 1)
+        shown = map(view.event, events[: page.limit])
+        return list_object(schema.WebhookEventList, shown, has_more=len(events) > page.limit)
 
     @_operation(
         "GET /webhooks/{id}/events/{event_id}",
@@ -162,8 +161,7 @@ class WebhookRoutes:
         self, request: ApiRequest, id: _WebhookId, event_id: _EventId
     ) -> schema.ReplayedEvent:
         """Replay an event."""
-        if not await self._context.store.replay(id, event_id, self._context.clock.now()):
-            raise _no_event(id, event_id)
+        found(await self._context.store.replay(id, event_id, self._context.clock.now()), _no_event(id, event_id))
         logs.webhook_changed(id, what="event replayed", key=request.key.name)
         return {"object": "webhook_event", "id": str(event_id)}
 
@@ -185,16 +183,10 @@ class WebhookRoutes:
         check_endpoint(url, private=self._context.allow_private_webhooks)
 
     async def _webhook(self, id: UUID) -> Webhook:
-        webhook = await self._context.store.webhook(id)
-        if webhook is None:
-            raise _no_webhook(id)
-        return webhook
+        return found(await self._context.store.webhook(id), _no_webhook(id))
 
     async def _delivery(self, id: UUID, event_id: UUID) -> Delivery:
-        delivery = await self._context.store.delivery(id, event_id)
-        if delivery is None:
-            raise _no_event(id, event_id)
-        return delivery
+        return found(await self._context.store.delivery(id, event_id), _no_event(id, event_id))
 
 
 def _new_secret() -> str:

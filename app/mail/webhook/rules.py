@@ -11,12 +11,12 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from app.mail.retry_schedule import JITTER
-from app.mail.times import DAY
+from app.mail.times import DAY, HOUR, MINUTE
 from app.mail.webhook.public_address import is_public
 
 MAX_URL = 2048  # characters
 # Seconds before each try, about three days in total. After the last one the delivery has failed.
-RETRY_DELAYS = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
+RETRY_DELAYS = (0.0, 5.0, *(5 * MINUTE, 30 * MINUTE), *(hours * HOUR for hours in (2, 5, 10, 14, 20, 24)))
 MAX_RETRY_AFTER = 1.0 * DAY  # seconds
 
 

@@ -16,6 +16,7 @@ from app.mail.lifecycle import SUNK, SUPPRESSED, Event, MessageState, RecipientS
 from app.mail.outcome.verdict import Explanation
 from app.mail.rate_limit import RateLimit
 from app.mail.suppression import Listing
+from app.mail.times import DAY
 from app.store.db.dialect import upsert
 from app.store.db.prepared import PreparedStatement
 from app.store.keys import rate_limits
@@ -27,7 +28,7 @@ from app.store.schema import contents, idempotency, messages, recipients
 from app.store.suppressions import lookup
 from app.store.webhooks import outbox
 
-IDEMPOTENCY_RETENTION = 86_400.0  # seconds that an Idempotency-Key is remembered
+IDEMPOTENCY_RETENTION = DAY  # seconds that an Idempotency-Key is remembered
 
 _INSERT_MESSAGE = PreparedStatement(insert(messages))
 _INSERT_RECIPIENT = PreparedStatement(insert(recipients))
