@@ -6,7 +6,13 @@ from uuid import UUID
 
 import pytest
 
-from tests.contract.cli.test_command_line import UNKNOWN_ID, failed, postern
+from tests.contract.cli.test_command_line import UNKNOWN_ID, failed, postern, stored
+
+
+@pytest.fixture(autouse=True)
+def database(tmp_path: Path) -> None:
+    """Empty database in the folder of the test."""
+    stored(tmp_path, lambda store: store.write_probe())
 
 
 def output(folder: Path, *words: str) -> str:
