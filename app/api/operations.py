@@ -162,27 +162,27 @@ class HealthRoutes:
         A 503 has the same members beside the error. Names of mailboxes require full access.
         """
         query = ReadinessQuery.model_validate(dict(request.query_params))
-        stands = await self._context.readiness()
+        readiness = await self._context.readiness()
         # Without a store no key can be checked, so names are left out.
-        names = stands.status is not Status.NOT_READY and await self._may_see_names(request, must=query.deep)
+        names = readiness.status is not Status.NOT_READY and await self._may_see_names(request, must=query.deep)
         if self._context.draining():
-            stands = replace(stands, reasons=(STOPPING, *stands.reasons))
+            readiness = replace(readiness, reasons=(STOPPING, *readiness.reasons))
         more: dict[str, Any] = {}
-        if query.deep and stands.status is not Status.NOT_READY:
-            stands, more = await self._deep_checked(stands)
-        body = {**_shown(stands, names=names), **more}
-        if stands.status is Status.NOT_READY or (query.relaying and not stands.relaying):
+        if query.deep and readiness.status is not Status.NOT_READY:
+            readiness, more = await self._deep_checked(readiness)
+        body = {**_shown(readiness, names=names), **more}
+        if readiness.status is Status.NOT_READY or (query.relaying and not readiness.relaying):
             raise NotReady(body)
         return json_ok(json.dumps(body).encode())
 
-    async def _deep_checked(self, stands: Readiness) -> tuple[Readiness, dict[str, Any]]:
+    async def _deep_checked(self, readiness: Readiness) -> tuple[Readiness, dict[str, Any]]:
         examined = await self._context.deep_check()
         members = {
             "examined_at": timestamp(examined.at),
             "age_seconds": round(max(0.0, self._context.clock.now() - examined.at), 1),
             "findings": examined.findings,
         }
-        return replace(stands, reasons=(*stands.reasons, *examined.reasons)), members
+        return replace(readiness, reasons=(*readiness.reasons, *examined.reasons)), members
 
     async def _may_see_names(self, request: Request, *, must: bool) -> bool:
         """Return whether the request has a key with full access. With `must`, raise the error instead."""
@@ -204,9 +204,9 @@ class HealthRoutes:
         return True
 
 
-def _shown(stands: Readiness, *, names: bool) -> Mapping[str, Any]:
+def _shown(readiness: Readiness, *, names: bool) -> Mapping[str, Any]:
     return {
-        "status": stands.status,
-        "relaying": stands.relaying,
-        "reasons": [reason.as_json(names=names) for reason in stands.reasons],
+        "status": readiness.status,
+        "relaying": readiness.relaying,
+        "reasons": [reason.as_json(names=names) for reason in readiness.reasons],
     }

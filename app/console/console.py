@@ -29,7 +29,7 @@ from app.console.request import (
     read_form,
 )
 from app.console.session import ConsoleSession, Sessions
-from app.console.suppressions import SuppressionPage
+from app.console.suppressions import change_suppressions, show_suppressions
 from app.console.templates_env import STATIC_FILES, static_file
 from app.console.webhooks import show_webhooks
 from app.store import StoreError
@@ -60,7 +60,6 @@ class Console:
         self._context = context
         self._sessions = Sessions(context.password)
         login = LoginPage(self._sessions, context.store, context.clock)
-        suppressions = SuppressionPage(context)
         one_email, one_mailbox = f"{HOME}/emails/{{id:uuid}}", f"{HOME}/mailboxes/{{name}}"
         self._router = Router(
             [
@@ -76,8 +75,8 @@ class Console:
                 Route(one_mailbox, self._operator(change_hold), methods=["POST"]),
                 Route(f"{one_mailbox}/examine", self._operator(check_mailbox, CHECK_TIMEOUT), methods=["POST"]),
                 Route(f"{HOME}/audit", self._operator(show_audit), methods=["GET"]),
-                Route(f"{HOME}/suppressions", self._operator(suppressions.show), methods=["GET"]),
-                Route(f"{HOME}/suppressions", self._operator(suppressions.change), methods=["POST"]),
+                Route(f"{HOME}/suppressions", self._operator(show_suppressions), methods=["GET"]),
+                Route(f"{HOME}/suppressions", self._operator(change_suppressions), methods=["POST"]),
                 Route(f"{HOME}/webhooks", self._operator(show_webhooks), methods=["GET"]),
             ],
             redirect_slashes=False,

@@ -114,9 +114,7 @@ def may_duplicate(email: Email) -> bool:
 
 def parts(content: bytes) -> list[PartSummary]:
     """Return the parts of a message. Takes milliseconds, so call it outside of the event loop."""
-    return [
-        PartSummary(one.head.get_content_type(), one.head.get_filename() or "", one.size) for one in mime.parts(content)
-    ]
+    return [PartSummary(one.head.get_content_type(), one.filename, one.size) for one in mime.parts(content)]
 
 
 def _id(request: ConsoleRequest) -> UUID:

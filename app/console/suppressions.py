@@ -7,7 +7,6 @@ from uuid import UUID
 from starlette.responses import Response
 
 from app import logs
-from app.console.context import ConsoleContext
 from app.console.request import ACTOR, ConsoleRequest
 from app.mail.erasure import normalize_address
 from app.mail.message.address import AddressError
@@ -22,71 +21,68 @@ _DONE = {
 }
 
 
-class SuppressionPage:
-    """Routes of the page."""
+async def show_suppressions(request: ConsoleRequest) -> Response:
+    """GET /console/suppressions."""
+    return await _page(request)
 
-    def __init__(self, context: ConsoleContext) -> None:
-        self._context = context
 
-    async def show(self, request: ConsoleRequest) -> Response:
-        """GET /console/suppressions."""
-        return await self._page(request)
-
-    async def change(self, request: ConsoleRequest) -> Response:
-        """POST /console/suppressions: add an address, or remove one by its id."""
-        store = self._context.store
-        if request.form.get("action") == "remove":
-            removals = Removals(request.now, request.actor, ids=_ids(request.form.get("id", "")))
-            number, done = len(await store.remove_suppressions(removals)), REMOVED
-        else:
-            try:
-                address = normalize_address(request.form.get("email", ""))
-            except AddressError as error:
-                return await self._page(request, str(error))
-            additions = Additions((address,), Origin.MANUAL, request.now, request.actor)
-            number, done = len(await store.add_suppressions(additions)), ADDED
-        logs.suppressions_changed(number, what=done, key=ACTOR)
-        return request.redirect("/suppressions", done=done)
-
-    async def _page(self, request: ConsoleRequest, error: str = "") -> Response:
-        given = {name: request.query.get(name, "").strip() for name in ("origin", "email", "after", "before")}
-        found, older, newer = list[Suppression](), "", ""
+async def change_suppressions(request: ConsoleRequest) -> Response:
+    """POST /console/suppressions: add an address, or remove one by its id."""
+    store = request.context.store
+    if request.form.get("action") == "remove":
+        removals = Removals(request.now, request.actor, ids=_ids(request.form.get("id", "")))
+        number, done = len(await store.remove_suppressions(removals)), REMOVED
+    else:
         try:
-            found, older, newer = await self._find(given, request.now)
-        except ValueError as invalid:
-            error = error or str(invalid)
-        return request.page(
-            "suppressions.html",
-            422 if request.http.method == "POST" else 200,
-            rows=found,
-            given=given,
-            error=error,
-            email=request.form.get("email", ""),
-            origins=[*Origin],
-            older=older,
-            newer=newer,
-            done=_DONE.get(request.query.get("done", ""), ""),
-        )
+            address = normalize_address(request.form.get("email", ""))
+        except AddressError as error:
+            return await _page(request, str(error))
+        additions = Additions((address,), Origin.MANUAL, request.now, request.actor)
+        number, done = len(await store.add_suppressions(additions)), ADDED
+    logs.suppressions_changed(number, what=done, key=ACTOR)
+    return request.redirect("/suppressions", done=done)
 
-    async def _find(self, given: Mapping[str, str], now: float) -> tuple[list[Suppression], str, str]:
-        """Return the entries, and the queries of the older and the newer page; "" if there is none."""
-        store = self._context.store
-        if given["email"]:
-            one = await store.suppression(normalize_address(given["email"]), now)
-            return [one] if one else [], "", ""
-        origin = Origin(given["origin"]) if given["origin"] in {*Origin} else None
-        after, before = (_cursor(given[name]) for name in ("after", "before"))
-        found, has_more = await store.suppressions(
-            origin, ROWS_PER_PAGE, now, after=None if before else after, before=before
-        )
-        if not found:
-            return found, "", ""
-        filters = {"origin": str(origin)} if origin else {}
-        older = "?" + urlencode({**filters, "after": found[-1].id})
-        newer = "?" + urlencode({**filters, "before": found[0].id})
-        if before:
-            return found, older, newer if has_more else ""
-        return found, older if has_more else "", newer if after else ""
+
+async def _page(request: ConsoleRequest, error: str = "") -> Response:
+    given = {name: request.query.get(name, "").strip() for name in ("origin", "email", "after", "before")}
+    found, older, newer = list[Suppression](), "", ""
+    try:
+        found, older, newer = await _find(request, given)
+    except ValueError as invalid:
+        error = error or str(invalid)
+    return request.page(
+        "suppressions.html",
+        422 if request.http.method == "POST" else 200,
+        rows=found,
+        given=given,
+        error=error,
+        email=request.form.get("email", ""),
+        origins=[*Origin],
+        older=older,
+        newer=newer,
+        done=_DONE.get(request.query.get("done", ""), ""),
+    )
+
+
+async def _find(request: ConsoleRequest, given: Mapping[str, str]) -> tuple[list[Suppression], str, str]:
+    """Return the entries, and the queries of the older and the newer page; "" if there is none."""
+    store, now = request.context.store, request.now
+    if given["email"]:
+        one = await store.suppression(normalize_address(given["email"]), now)
+        return [one] if one else [], "", ""
+    origin = Origin(given["origin"]) if given["origin"] in {*Origin} else None
+    after, before = (_cursor(given[name]) for name in ("after", "before"))
+    found, has_more = await store.suppressions(
+        origin, ROWS_PER_PAGE, now, after=None if before else after, before=before
+    )
+    if not found:
+        return found, "", ""
+    filters = {"origin": str(origin)} if origin else {}
+    older = "?" + urlencode({**filters, "after": found[-1].id})
+    newer = "?" + urlencode({**filters, "before": found[0].id})
+    if before:
+        return found, older, newer if has_more else ""
+    return found, older if has_more else "", newer if after else ""
 
 
 def _cursor(text: str) -> UUID | None:

@@ -5,7 +5,7 @@ and requires an API key: no link alone gives access to mail.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -24,32 +24,12 @@ from app.api.openapi.errors import invalid
 from app.api.openapi.operation import OperationTag, RequiredPermission, links, operation
 from app.api.openapi.types import AT, ID, OTHER_ID, Id, Timestamp, describe
 from app.api.problems.problem import ErrorName, NoEmail, NotFound, found
-from app.frozen import frozen
 from app.mail.message.stored_parts import Part, parts
 from app.mail.times import HOUR, iso
 
 T = TypeVar("T")
 
 PROMISED = HOUR  # seconds for which an answer's `download_url` is promised to work
-
-
-@frozen
-class File:
-    """One attachment. `disposition` is inline or attachment."""
-
-    id: UUID
-    part: Part
-
-    @property
-    def filename(self) -> str:
-        """File name as in the message; "" without one."""
-        return self.part.head.get_filename() or ""
-
-    @property
-    def content_id(self) -> str | None:
-        """Content-ID without its angle brackets."""
-        found = self.part.head["Content-ID"]
-        return None if found is None else str(found).strip().removeprefix("<").removesuffix(">")
 
 
 class ListedAttachment(TypedDict):
@@ -115,7 +95,9 @@ class AttachmentRoutes:
     async def list_attachments(self, request: ApiRequest, id: EmailId) -> AttachmentList:
         """List the files of an email."""
         until = self._context.clock.now() + PROMISED
-        data = await self._read(request, id, lambda files: [self._object(id, file, until) for file in files])
+        data = await self._read(
+            request, id, lambda files: [self._object(id, one, file, until) for one, file in files.items()]
+        )
         return list_object(AttachmentList, data)
 
     @_operation(
@@ -127,8 +109,8 @@ class AttachmentRoutes:
     async def get_attachment(self, request: ApiRequest, id: EmailId, attachment_id: _FileId) -> AttachmentObject:
         """Get one file of an email."""
         until = self._context.clock.now() + PROMISED
-        found = await self._one(request, id, attachment_id, lambda file: self._object(id, file, until))
-        return {"object": "attachment", **found}
+        shown = await self._one(request, id, attachment_id, lambda file: self._object(id, attachment_id, file, until))
+        return {"object": "attachment", **shown}
 
     @_operation(
         "GET /emails/{id}/attachments/{attachment_id}/content",
@@ -150,16 +132,11 @@ class AttachmentRoutes:
         }
         return Response(content, headers=headers)
 
-    async def _one(self, request: ApiRequest, id: UUID, attachment_id: UUID, answer: Callable[[File], T]) -> T:
-        def find(files: Sequence[File]) -> T:
-            for file in files:
-                if file.id == attachment_id:
-                    return answer(file)
-            raise NotFound(f"The email {id} has no attachment {attachment_id}.")
+    async def _one(self, request: ApiRequest, id: UUID, attachment_id: UUID, answer: Callable[[Part], T]) -> T:
+        missing = NotFound(f"The email {id} has no attachment {attachment_id}.")
+        return await self._read(request, id, lambda files: answer(found(files.get(attachment_id), missing)))
 
-        return await self._read(request, id, find)
-
-    async def _read(self, request: ApiRequest, id: UUID, answer: Callable[[Sequence[File]], T]) -> T:
+    async def _read(self, request: ApiRequest, id: UUID, answer: Callable[[Mapping[UUID, Part]], T]) -> T:
         """Return the result of `answer` for the files, while the content is in memory."""
         email = found(await self._context.store.get(id, request.key.scope), NoEmail(id))
         charge(request.scope, email.size)
@@ -167,25 +144,25 @@ class AttachmentRoutes:
             content = found(await self._context.store.content(id), _not_kept(id))
             return await asyncio.to_thread(lambda: answer(files_of(id, content)))
 
-    def _object(self, id_: UUID, file: File, until: float) -> ListedAttachment:
+    def _object(self, id_: UUID, file_id: UUID, file: Part, until: float) -> ListedAttachment:
         return {
-            "id": str(file.id),
+            "id": str(file_id),
             "filename": file.filename,
-            "size": file.part.size,
-            "content_type": file.part.head.get_content_type(),
-            "content_disposition": file.part.disposition or "attachment",
+            "size": file.size,
+            "content_type": file.head.get_content_type(),
+            "content_disposition": file.disposition or "attachment",
             "content_id": file.content_id,
-            "download_url": f"{self._context.root_path}/emails/{id_}/attachments/{file.id}/content",
+            "download_url": f"{self._context.root_path}/emails/{id_}/attachments/{file_id}/content",
             "expires_at": iso(until),
         }
 
 
-def _decoded(file: File) -> tuple[str, str, bytes]:
+def _decoded(file: Part) -> tuple[str, str, bytes]:
     """Content and headers of a download."""
-    return file.part.head.get_content_type(), file.filename, file.part.decoded()
+    return file.head.get_content_type(), file.filename, file.decoded()
 
 
-def files_of(id_: UUID, content: bytes) -> list[File]:
+def files_of(id_: UUID, content: bytes) -> dict[UUID, Part]:
     """Parse the stored message. It takes milliseconds or more, so it must not run in the event loop."""
     files = [part for part in parts(content) if part.disposition is not None]
-    return [File(uuid5(id_, str(place)), part) for place, part in enumerate(files)]  # the content never changes
+    return {uuid5(id_, str(place)): part for place, part in enumerate(files)}  # the content never changes

@@ -15,7 +15,7 @@ from app.store import Store, StoreError
 
 POLL_INTERVAL = 0.25  # seconds
 MAX_WAITERS = 1000  # requests that wait at the same time
-ROOM_OF_ONE = 225  # of one API key: half of its requests in progress
+MAX_WAITERS_OF_KEY = 225  # of one API key: half of its requests in progress
 
 
 @frozen
@@ -33,14 +33,14 @@ class OutcomeWaiter:
         self._clock = clock
         self._draining = draining
         self._waiters: list[_Waiter] = []
-        self._of_key = Quota(sys.maxsize, ROOM_OF_ONE)
+        self._waiters_by_key = Quota(sys.maxsize, MAX_WAITERS_OF_KEY)
         self._looking: asyncio.Task[None] | None = None
 
     async def wait(self, id: UUID, seconds: float, key_id: UUID | None = None) -> bool:
         """Wait until the email is done or cancelled, the time is over, or Postern stops. Returns False if too many
         requests wait already, in total or with this API key."""
         holders = () if key_id is None else (key_id,)
-        if len(self._waiters) >= MAX_WAITERS or not self._of_key.take(1, holders):
+        if len(self._waiters) >= MAX_WAITERS or not self._waiters_by_key.take(1, holders):
             return False
         waiter = _Waiter(id, self._clock.monotonic() + seconds, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
@@ -49,7 +49,7 @@ class OutcomeWaiter:
         try:
             await waiter.over
         finally:
-            self._of_key.give_back(1, holders)
+            self._waiters_by_key.give_back(1, holders)
         return True
 
     async def _poll(self) -> None:

@@ -1,19 +1,24 @@
 """Building of one email: from its JSON to the `Acceptance` that the store commits. Reads no store and no clock."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from app import tracing
 from app.api.context import ApiContext
+from app.api.problems.key_policy import LaneNotAllowed, RecipientNotAllowed, SenderNotAllowed
 from app.api.problems.problem import MessageTooLarge
-from app.api.submission import authorization, schema
+from app.api.submission import schema
 from app.api.submission.fields import ValidationContext
 from app.api.submission.warnings import Warned
 from app.frozen import frozen
 from app.mail import retry_schedule
+from app.mail.key_policy import Policy
+from app.mail.message.address import Address
 from app.mail.message.compose import compose
 from app.mail.message.message import Message, Submission
+from app.mail.routing import allowed
 from app.store.keys.records import Key
 from app.store.records import Acceptance, MessageSummary
 
@@ -45,8 +50,8 @@ class EmailBuilder:
         default_sender = policy.default_sender or self._context.default_sender
         reading = ValidationContext(now, default_sender, limits.max_recipients, policy.default_lane, repaired=repaired)
         submission = schema.read_email(value, reading)
-        authorization.check(submission, policy)
-        pool = authorization.pool_for(submission.sender, self._context.route, default_sender)
+        _authorize(submission, policy)
+        pool = _pool_for(submission.sender, self._context.route, default_sender)
         return PreparedEmail(self._compose(submission, id_, key, pool, now), reading.warnings.member())
 
     def _compose(self, submission: Submission, id_: UUID, key: Key, pool: str, now: float) -> Acceptance:
@@ -88,3 +93,22 @@ def _summary(submission: Submission) -> MessageSummary:
         tags=submission.tags,
         headers=submission.headers,
     )
+
+
+def _authorize(submission: Submission, policy: Policy) -> None:
+    """Check an email against the policy. Raises SenderNotAllowed, LaneNotAllowed, RecipientNotAllowed."""
+    if policy.senders and not allowed(submission.sender, policy.senders):
+        raise SenderNotAllowed(submission.sender.addr_spec, f"This API key may send as {', '.join(policy.senders)}.")
+    if not policy.takes_lane(submission.lane):
+        raise LaneNotAllowed(submission.lane, policy.lanes)
+    if disallowed := policy.disallowed_recipients(submission):
+        raise RecipientNotAllowed([(field, address.addr_spec) for field, address in disallowed], policy.recipients)
+
+
+def _pool_for(sender: Address, route: Callable[[Address], str | None], default: str | None) -> str:
+    """Return the pool that relays for this sender. Raises SenderNotAllowed."""
+    pool = route(sender)
+    if pool is None:
+        known = f"Use {default}" if default else "Use the address of a mailbox"
+        raise SenderNotAllowed(sender.addr_spec, f"{known}, or add this sender to a pool in the settings.")
+    return pool

@@ -32,6 +32,17 @@ class Part:
         return found
 
     @property
+    def filename(self) -> str:
+        """File name; "" without one."""
+        return self.head.get_filename() or ""
+
+    @property
+    def content_id(self) -> str | None:
+        """Content-ID without its angle brackets."""
+        found = self.head["Content-ID"]
+        return None if found is None else str(found).strip().removeprefix("<").removesuffix(">")
+
+    @property
     def size(self) -> int:
         """Size in bytes after decoding; computed without decoding for base64."""
         if self._encoding != "base64":

@@ -210,7 +210,7 @@ def test_concurrent_requests_of_one_key_are_limited(tmp_path: Path) -> None:
 def test_waits_of_one_key_are_limited(tmp_path: Path) -> None:
     """Beyond the share the response is immediate and has no Preference-Applied; another key waits."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outcome_waiter, "ROOM_OF_ONE", 1)
+        patch.setattr(outcome_waiter, "MAX_WAITERS_OF_KEY", 1)
         with open_server(tmp_path) as server, ExitStack() as stack:
             id_ = server.send(scheduled_at="in 1 hour")
             applied = True
