@@ -7,12 +7,25 @@ from enum import StrEnum
 from app.frozen import frozen
 from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import TraceDetail
+from app.mail.office365.bounces.lookup import explain_bounce
+from app.mail.outcome.verdict import Responsible
 
 MAX_CAUSE = 500  # characters of the server's words that are stored
 
 _CODE = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")  # RFC 3463 §2
 _LAST_ERROR = re.compile(r"\{LED=([^}]*)\}")  # the last reply of the next server
 _EVENTS = {DeliveryState.BOUNCED: ("Fail", "Drop"), DeliveryState.DELAYED: ("Defer",)}
+
+_TRANSIENT: dict[tuple[int, ...], str] = {  # by subject and detail, or by subject alone
+    (2, 2): "MailboxFull",
+    (2, 3): "MessageTooLarge",
+    (3, 4): "MessageTooLarge",
+    (1,): "General",
+    (2,): "General",
+    (4,): "General",
+    (6,): "ContentRejected",
+    (7,): "ContentRejected",
+}
 
 
 class BounceType(StrEnum):
@@ -46,22 +59,18 @@ def cause_of(details: Sequence[TraceDetail], state: DeliveryState) -> Cause:
     return NO_CAUSE
 
 
-def classify(code: str) -> tuple[BounceType, str]:
+def classify(cause: Cause) -> tuple[BounceType, str]:
     """Return type and subtype of a bounce by its enhanced status code (RFC 3463 §3).
 
-    Permanent: the address or its domain is wrong. Transient: another email may be delivered later.
+    Permanent: the recipient's address is wrong or dead, so that callers remove it. Transient: another email may be
+    delivered, or the sender has to change something first.
     """
-    if not code:
+    bounce = explain_bounce(cause.code, cause.text)
+    if bounce.status is None:
         return BounceType.UNDETERMINED, "Undetermined"
-    kind, subject, detail = code.split(".")
-    if kind == "4":
-        return BounceType.TRANSIENT, "General"
-    if (subject, detail) == ("2", "2"):
-        return BounceType.TRANSIENT, "MailboxFull"
-    if (subject, detail) in (("2", "3"), ("3", "4")):
-        return BounceType.TRANSIENT, "MessageTooLarge"
-    if subject in ("6", "7"):
-        return BounceType.TRANSIENT, "ContentRejected"
-    if subject in ("1", "2", "4"):
+    if bounce.permanent and bounce.rule.responsible is Responsible.ADDRESS:
         return BounceType.PERMANENT, "General"
-    return BounceType.UNDETERMINED, "Undetermined"
+    if bounce.status.klass == 4:
+        return BounceType.TRANSIENT, "General"
+    kind = _TRANSIENT.get(bounce.status[1:]) or _TRANSIENT.get(bounce.status[1:2])
+    return (BounceType.TRANSIENT, kind) if kind else (BounceType.UNDETERMINED, "Undetermined")

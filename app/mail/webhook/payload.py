@@ -95,7 +95,7 @@ def delivery_event(report: DeliveryReport, facts: EmailSnapshot) -> WebhookEvent
     recipient = _short(report.recipient, _ADDRESS)
     data = _email_data(facts, [report.recipient])
     if kind is EventType.BOUNCED:
-        bounce_type, subtype = classify(report.cause.code)
+        bounce_type, subtype = classify(report.cause)
         message = explain_bounce(report.cause.code, report.cause.text).rule.explanation.summary
         codes = [_short(report.cause.text, _REPLY)] if report.cause.text else []
         data["bounce"] = {"type": bounce_type, "subType": subtype, "message": message, "diagnosticCode": codes}

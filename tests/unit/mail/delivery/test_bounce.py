@@ -54,6 +54,10 @@ def test_details_are_put_in_order_and_cut() -> None:
         ("5.1.1", ("Permanent", "General")),
         ("5.4.310", ("Permanent", "General")),
         ("5.2.1", ("Permanent", "General")),
+        ("5.1.10", ("Permanent", "General")),
+        ("5.1.8", ("Transient", "General")),
+        ("5.1.90", ("Transient", "General")),
+        ("5.4.14", ("Transient", "General")),
         ("5.2.2", ("Transient", "MailboxFull")),
         ("5.2.3", ("Transient", "MessageTooLarge")),
         ("5.3.4", ("Transient", "MessageTooLarge")),
@@ -65,5 +69,5 @@ def test_details_are_put_in_order_and_cut() -> None:
     ],
 )
 def test_types(code: str, expected: tuple[str, str]) -> None:
-    """Only an address or domain that is wrong is permanent; policy, size and quota are not."""
-    assert classify(code) == expected
+    """Only an address or domain that is wrong is permanent; policy, size, quota and a blocked sender are not."""
+    assert classify(Cause(code, "")) == expected
