@@ -41,7 +41,7 @@ _Time: TypeAlias = Annotated[
 
 
 class EmailQuery(BaseModel):
-    """Filters and page of a list of emails. Unknown parameters are ignored."""
+    """Filters and page of a list of emails."""
 
     limit: PageLimit = describe("Emails on a page; 20 by default.", default=DEFAULT_PAGE, examples=[DEFAULT_PAGE])
     after: _Cursor = describe("The id of an email: those that were accepted before it.", default=None, examples=[ID])

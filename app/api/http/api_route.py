@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.auth.authenticator import Authenticator
 from app.api.context import RequestLimits
-from app.api.http import body, strict_json
+from app.api.http import body, query, strict_json
 from app.api.http.json_input import JsonInput
 from app.api.http.memory_budget import UNCHARGED_SIZE
 from app.api.openapi.operation import of_endpoint
@@ -67,6 +67,7 @@ class _CheckedRoute(APIRoute):
         self._operation = of_endpoint(endpoint)
         found = self._operation
         super().__init__(found.path, endpoint, methods=[*found.methods], status_code=found.status)
+        self._query_names = [*query.names_of(self.dependant.query_params)]
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler behind the checks. Its validation errors become Invalid."""
@@ -88,6 +89,7 @@ class _CheckedRoute(APIRoute):
         checked.key = await self._authenticator.require(request, self._operation.needs.value)
         if self._operation.counts_as_attempt:
             self._admit(checked.key)
+        query.check_names(request, self._query_names)
         if self.body_field is not None:
             raw = await body.read(request, self._limits, UNCHARGED_SIZE)
             is_absent = not raw.strip() and _may_be_empty(self.body_field.field_info.annotation)

@@ -48,7 +48,7 @@ PageLimit: TypeAlias = Annotated[int, PlainValidator(_limit, Annotated[int, Fiel
 
 
 class PageQuery(BaseModel):
-    """Page of a list. Unknown parameters are ignored."""
+    """Page of a list."""
 
     limit: PageLimit = Field(DEFAULT_PAGE, description="Entries on a page; 20 by default.", examples=[DEFAULT_PAGE])
     after: Annotated[UUID | None, PlainValidator(uuid, Id)] = Field(

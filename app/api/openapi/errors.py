@@ -9,6 +9,7 @@ from uuid import UUID
 from typing_extensions import TypedDict
 
 from app.api.http.json_limits import MAX_BYTES_AS_NUMBERS, MAX_VALUES
+from app.api.http.query import NO_PARAMETERS
 from app.api.openapi.operation import JSON, ErrorFormat, Operation, RequiredPermission
 from app.api.openapi.types import ID, describe
 from app.api.problems import problem as errors
@@ -143,11 +144,14 @@ def _usual(problem: Problem) -> tuple[int, bytes]:
 USUAL = ErrorFormat(Error, _usual)
 
 
+_UNKNOWN_PARAMETER = invalid("verbose", NO_PARAMETERS)
+
+
 def _problems(operation: Operation, has_body: bool) -> list[Problem]:
     """Return samples of all problems of an operation."""
     common: list[Problem] = [*_OF_KEY[operation.needs]]
     if operation.needs is not RequiredPermission.NONE:
-        common.append(TooManyRequests(450))
+        common += (TooManyRequests(450), _UNKNOWN_PARAMETER)
     if has_body:
         common += _OF_BODY
     if operation.uses_store:

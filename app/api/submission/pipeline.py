@@ -19,7 +19,7 @@ from app.api.auth.authenticator import Authenticator
 from app.api.auth.rate_limit_headers import RateLimitHeaders
 from app.api.auth.refusal_audit import RefusalAudit
 from app.api.context import ApiContext
-from app.api.http import body, idempotency, strict_json
+from app.api.http import body, idempotency, query, strict_json
 from app.api.http.memory_budget import INLINE_SIZE, large_work_slot
 from app.api.problems.key_policy import RateLimitExceeded
 from app.api.problems.problem import BatchRefused, DiskAlmostFull, IdempotencyMismatch, Problem
@@ -97,6 +97,7 @@ class SubmissionPipeline:
         """Validate and store the emails of a request: when this returns, they are on the disk. Raises Problem."""
         key = await self._authenticator.any_key(endpoint.with_bearer(request))
         self._check_limits(key, endpoint)
+        query.check_names(request, ())
         token = None if endpoint.dry_run else idempotency.key_of(request)
         permissive = endpoint.is_permissive(request)
         raw = await body.read(request, self._context.limits)

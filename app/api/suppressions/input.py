@@ -85,7 +85,7 @@ _Ids: TypeAlias = Annotated[tuple[UUID, ...], PlainValidator(_ids, Annotated[lis
 
 
 class SuppressionQuery(BaseModel):
-    """Filter and page of the list. Unknown parameters are ignored."""
+    """Filter and page of the list."""
 
     origin: Annotated[Origin | None, PlainValidator(_origin, Origin)] = describe("The cause.", default=None)
     limit: PageLimit = describe("Entries on a page; 20 by default.", default=DEFAULT_PAGE, examples=[DEFAULT_PAGE])

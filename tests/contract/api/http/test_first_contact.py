@@ -76,3 +76,23 @@ def test_warnings_of_unknown_members_are_bounded(server: ApiServer) -> None:
     warnings = server.post(changed(**names)).json()["warnings"]
     assert len(warnings) == 10
     assert all(len(one["field"]) <= 70 and "\x1b" not in one["field"] for one in warnings)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "valid"),
+    [
+        ("GET", "/emails?limt=5", "limit, after, before, last_event, to, from,"),
+        ("GET", "/suppressions?page=2", "origin, limit, after, before"),
+        ("GET", "/mailboxes?limit=5", ""),
+        ("POST", "/emails?to=a@example.com", ""),
+        ("POST", "/email?to=a@example.com", ""),
+    ],
+)
+def test_an_unknown_query_parameter(server: ApiServer, method: str, path: str, valid: str) -> None:
+    """It is refused on every route that needs a key, with its name and the valid ones: a typo would select too much."""
+    headers = {"authorization": f"Bearer {server.make_key(permission=Permission.FULL_ACCESS)}"}
+    answer = httpx.request(method, f"{server.url}{path}", headers=headers, trust_env=False)
+    assert answer.status_code == 422
+    message = answer.json().get("message") or answer.json()["Message"]
+    assert message.lower().startswith(path.partition("?")[2].partition("=")[0] + ": ")
+    assert (f"Valid here: {valid}" if valid else "This request has no query parameters; leave it out.") in message
