@@ -11,14 +11,14 @@ from typing import Annotated, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
-from fastapi import Path
+from fastapi import Path, Query
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from app.api.context import ApiContext
 from app.api.http.api_route import ApiRequest
 from app.api.http.memory_budget import charge, large_work_slot
-from app.api.http.params import INVALID_UUID, CompleteList, EmailId, PathId, list_object
+from app.api.http.params import INVALID_UUID, EmailId, ListQuery, Page, PathId, list_object, list_part
 from app.api.openapi.email_samples import ID_ERRORS
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import OperationTag, RequiredPermission, links, operation
@@ -51,7 +51,7 @@ class AttachmentObject(ListedAttachment):
     object: Literal["attachment"]
 
 
-class AttachmentList(CompleteList):
+class AttachmentList(Page):
     """The files of an email, in its order."""
 
     data: list[ListedAttachment]
@@ -92,13 +92,15 @@ class AttachmentRoutes:
         errors=(*ID_ERRORS, _not_kept(ID)),
         links=links(_OF_FILE, "getAttachment", "downloadAttachment"),
     )
-    async def list_attachments(self, request: ApiRequest, id: EmailId) -> AttachmentList:
+    async def list_attachments(
+        self, request: ApiRequest, id: EmailId, query: Annotated[ListQuery, Query()]
+    ) -> AttachmentList:
         """List the files of an email."""
         until = self._context.clock.now() + PROMISED
         data = await self._read(
             request, id, lambda files: [self._object(id, one, file, until) for one, file in files.items()]
         )
-        return list_object(AttachmentList, data)
+        return list_part(AttachmentList, data, query)
 
     @_operation(
         "GET /emails/{id}/attachments/{attachment_id}",

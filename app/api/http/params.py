@@ -1,7 +1,7 @@
 """Parameters that several routes have: ids, pages of a list, and the form of a list."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, cast
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, PlainValidator
 from typing_extensions import TypedDict
 
 from app.api.openapi.types import EVENT_ID, Id
-from app.api.problems.problem import ErrorName
+from app.api.problems.problem import ErrorName, FieldError, Invalid
 from app.api.problems.validation import validation_error
 
 L = TypeVar("L")
@@ -19,6 +19,7 @@ MAX_PAGE = 100  # entries of a page
 DEFAULT_PAGE = 20  # entries
 INVALID_UUID = "It must be a UUID, as returned by this API."
 INVALID_LIMIT = f"It must be a whole number from 1 to {MAX_PAGE}."
+NO_ENTRY = "No entry of this list has this id."
 MISSING_MEMBER = "This member is required."
 
 _LIMIT = re.compile("0*(?:[1-9][0-9]?|100)", re.ASCII)
@@ -56,6 +57,16 @@ class PageQuery(BaseModel):
     )
 
 
+class ListQuery(BaseModel):
+    """Part of a list that is complete without a query, as Resend's SDKs request it."""
+
+    limit: Annotated[int | None, PlainValidator(_limit, Annotated[int, Field(ge=1, le=MAX_PAGE)])] = Field(
+        None, description="Maximum number of entries; all by default."
+    )
+    after: str | None = Field(None, description="The id of an entry: those behind it in the list.")
+    before: str | None = Field(None, description="The id of an entry: those ahead of it in the list.")
+
+
 class CompleteList(TypedDict):
     """List without pages. A subclass adds `data`."""
 
@@ -73,3 +84,22 @@ class Page(TypedDict):
 def list_object(kind: type[L], data: Iterable[Any], *, has_more: bool = False) -> L:
     """Return a list of this kind, CompleteList or Page."""
     return cast("L", {"object": "list", "has_more": has_more, "data": [*data]})
+
+
+def list_part(kind: type[L], data: Iterable[Mapping[str, Any]], query: ListQuery) -> L:
+    """Return the entries between `after` and `before`, at most `limit`. Raises Invalid if they are not in the list."""
+    rows = [*data]
+    ids = [row["id"] for row in rows]
+    start = _position(ids, "after", query.after) + 1 if query.after else 0
+    end = _position(ids, "before", query.before) if query.before else len(rows)
+    if query.limit is not None and query.before and not query.after:
+        start = max(start, end - query.limit)
+    part = rows[start:end][: query.limit]
+    return list_object(kind, part, has_more=len(part) < len(rows[start:end]) or (start > 0 and not query.after))
+
+
+def _position(ids: Sequence[str], name: str, id: str) -> int:
+    try:
+        return ids.index(id)
+    except ValueError:
+        raise Invalid([FieldError(name, NO_ENTRY)]) from None

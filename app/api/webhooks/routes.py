@@ -11,7 +11,7 @@ from fastapi import Path, Query
 from app import logs
 from app.api.context import ApiContext
 from app.api.http.api_route import ApiRequest
-from app.api.http.params import PageQuery, PathId, list_object
+from app.api.http.params import ListQuery, PageQuery, PathId, list_object, list_part
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.problems.problem import FieldError, Invalid, NotFound, found
 from app.api.webhooks import schema, view
@@ -57,10 +57,10 @@ class WebhookRoutes:
     @_operation(
         "GET /webhooks", "All webhooks, newest first.", {"one": list_object(schema.WebhookList, [schema.WEBHOOK])}
     )
-    async def list_webhooks(self) -> schema.WebhookList:
+    async def list_webhooks(self, query: Annotated[ListQuery, Query()]) -> schema.WebhookList:
         """List the webhooks."""
         found = await self._context.store.webhooks()
-        return list_object(schema.WebhookList, [view.webhook(one, traced=self._context.traced) for one in found])
+        return list_part(schema.WebhookList, [view.webhook(one, traced=self._context.traced) for one in found], query)
 
     @_operation(
         "GET /webhooks/{id}",
@@ -147,9 +147,11 @@ class WebhookRoutes:
         {"one": list_object(schema.WebhookTryList, [schema.TRY])},
         errors=(*schema.ID_ERRORS, *schema.EVENT_ERRORS),
     )
-    async def list_webhook_event_tries(self, id: _WebhookId, event_id: _EventId) -> schema.WebhookTryList:
+    async def list_webhook_event_tries(
+        self, id: _WebhookId, event_id: _EventId, query: Annotated[ListQuery, Query()]
+    ) -> schema.WebhookTryList:
         """List the delivery attempts of an event."""
-        return list_object(schema.WebhookTryList, view.attempts(await self._delivery(id, event_id)))
+        return list_part(schema.WebhookTryList, view.attempts(await self._delivery(id, event_id)), query)
 
     @_operation(
         "POST /webhooks/{id}/events/{event_id}/replay",

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from app.simulator.trace.rows import TraceRow
 
+_OR = re.compile(r"\sor\s")
 _CONDITION = re.compile(r"(?:^|\s(?:and|or)\s+)(\w+)\s+(\w+)\s+(?:'((?:[^']|'')*)'|(\S+))")
 _DAY = 86_400.0
 MAX_RANGE, MAX_AGE, DEFAULT_RANGE = 10 * _DAY, 90 * _DAY, 2 * _DAY
@@ -39,7 +40,7 @@ def parse_filter(text: str, now: float) -> Predicate:
 
 def _conditions(text: str) -> list[tuple[str, str, str]]:
     found = [(name, operator, quoted or bare) for name, operator, quoted, bare in _CONDITION.findall(text)]
-    if re.search(r"\sor\s", text):
+    if _OR.search(text):
         return found[-1:]
     return found
 

@@ -58,6 +58,12 @@ def assert_safe(text: str) -> None:
     assert without_space(SHOWN) in without_space(text)
 
 
+def columns_joined(tsv: str) -> str:
+    """Return the text without the tabs between columns; each line has as many columns as the others."""
+    assert len({line.count("\t") for line in tsv.splitlines()}) == 1
+    return tsv.replace("\t", " ")
+
+
 def texts(value: Any) -> list[str]:
     """Return all strings in a JSON value."""
     if isinstance(value, str):
@@ -118,7 +124,7 @@ def test_tables_are_escaped(folder: Path, command: tuple[object, ...], wide: Non
     """Brackets are printed, control characters are escaped, and JSON has the exact value."""
     result = postern(folder, *command)
     assert result.exit_code == 0, result.output
-    assert_safe(result.stdout)
+    assert_safe(columns_joined(result.stdout) if command == ("emails", "list") else result.stdout)
     json_text = postern(folder, *command, "--json")
     assert not UNSAFE.findall(json_text.stdout)
     assert any(HOSTILE in text for text in texts(json.loads(json_text.stdout)))

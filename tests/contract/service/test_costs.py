@@ -52,8 +52,8 @@ BOUNDS = {  # a message
 }
 PROCESS_BOUNDS = {  # a message, as the kernel counts
     "fsync and fdatasync": 1.2,
-    "write calls": 18,
-    "bytes written": 32_000,
+    "write calls": 24,
+    "bytes written": 45_000,
 }
 
 

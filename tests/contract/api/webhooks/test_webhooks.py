@@ -234,3 +234,24 @@ def test_every_event_type_can_be_subscribed(server: ApiServer) -> None:
     assert made["events"] == [*EventType]
     assert made["never_sent"] == [EventType.DELIVERED, EventType.BOUNCED]  # the message trace is not read
     success(ask(server, "DELETE", f"/webhooks/{made['id']}"))
+
+
+def test_a_part_of_the_list(server: ApiServer) -> None:
+    """`limit`, `after` and `before`, which Resend's SDKs send; an unknown id is refused."""
+    made = [success(server.post({"endpoint": URL, "events": ["email.sent"]}, "/webhooks"))["id"] for _ in range(3)]
+    every = [one["id"] for one in success(server.get("/webhooks"))["data"]]
+    assert set(made) <= set(every)
+
+    def part(query: str) -> tuple[list[str], bool]:
+        page = success(server.get(f"/webhooks?{query}"))
+        return [one["id"] for one in page["data"]], page["has_more"]
+
+    assert part("limit=100") == (every, False)
+    assert part("limit=2") == (every[:2], True)
+    assert part(f"after={every[0]}") == (every[1:], False)
+    assert part(f"limit=1&after={every[0]}") == (every[1:2], len(every) > 2)
+    assert part(f"before={every[2]}&limit=1") == (every[1:2], True)
+    for query, member in (("limit=0", "limit"), (f"after={uuid4()}", "after"), ("before=x", "before")):
+        refused(server.get(f"/webhooks?{query}"), 422, "validation_error", member)
+    for id in made:
+        server.client.delete(f"/webhooks/{id}")
