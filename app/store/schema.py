@@ -24,7 +24,6 @@ from sqlalchemy import (
     literal_column,
 )
 
-from app.mail.delivery.states import DeliveryState
 from app.mail.lifecycle import WAITING_STATES, MessageState, RecipientState
 
 metadata = MetaData()
@@ -355,7 +354,6 @@ SETTLED = recipients.c.state != literal_column(f"'{RecipientState.PENDING}'")
 FAILED = recipients.c.state == literal_column(f"'{RecipientState.FAILED}'")
 # Postern's own Message-IDs begin with the id, which is a UUIDv7; only the callers' have an index.
 CALLERS_MESSAGE_ID = literal_column("(substr(message_id, 37, 1) <> '@' OR substr(message_id, 15, 1) <> '7')", Boolean)
-BOUNCED = traces.c.state == literal_column(f"'{DeliveryState.BOUNCED}'")
 SUPPRESSED = recipients.c.state == literal_column(f"'{RecipientState.SUPPRESSED}'")
 PENDING_DELIVERY = webhook_deliveries.c.state == literal_column("'pending'")
 FAILED_DELIVERY = webhook_deliveries.c.state == literal_column("'failed'")
@@ -406,7 +404,7 @@ Index(
     messages.c.message_id,
     sqlite_where=CALLERS_MESSAGE_ID,
 )
-Index("traces_bounced", *(traces.c.state, traces.c.message_id), sqlite_where=BOUNCED)
+Index("traces_by_state", traces.c.state, traces.c.message_id)
 Index("messages_by_state", messages.c.state, messages.c.id)
 Index("messages_of_key", messages.c.key_id, messages.c.id)
 Index("turns_last", turns.c.pool, turns.c.lane, turns.c.last)

@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from app.clock import Clock
 from app.mail.lifecycle import MessageState
 from app.mail.message.message import Lane
 from app.simulator import Account, Drop, Fault, Point, Say, Simulator
 from app.simulator.entra import TENANT
+from app.simulator.trace import MessageTrace
 from tests.architecture.test_observability import queries
-from tests.entra import CLIENT, app, certificate, key_pem, pem, running_entra
+from tests.entra import CLIENT, SECRET, app, certificate, key_pem, pem, running_entra
 from tests.harness import Harness, open_harness, settings_for
 from tests.observe.prometheus import Prometheus, running
 from tests.webhooks.listen import listen
@@ -24,14 +26,21 @@ from tests.webhooks.receiver import Receiver, Reply
 
 WINDOW = "20s"  # what Grafana would make of $__rate_interval here
 PATIENCE = 30.0  # seconds
+SPEED = 6.0  # of the clock, so that the message trace is read every ten seconds
 ROUNDS = 12  # of one second
 WELL, ILL = "shop@contoso.com", "billing@fabrikam.com"
 
 
 @asynccontextmanager
 async def failing_postern(folder: Path) -> AsyncIterator[tuple[Harness, Receiver]]:
-    """Postern with two mailboxes: one logs in by a certificate, the other's app is refused a token."""
-    async with Simulator() as simulator, running_entra(simulator, folder) as there, Receiver() as receiver:
+    """Postern with two mailboxes and the message trace: one logs in by a certificate, the other's app gets no token."""
+    clock = Clock(SPEED)
+    async with (
+        Simulator(clock=clock) as simulator,
+        running_entra(simulator, folder) as there,
+        MessageTrace(simulator, there.entra) as trace,
+        Receiver() as receiver,
+    ):
         simulator.limits = replace(simulator.limits, messages_per_minute=100_000)
         simulator.accounts.add(Account(WELL, validate_token=there.entra.is_valid_token))
         uploaded = pem(certificate())
@@ -42,9 +51,11 @@ async def failing_postern(folder: Path) -> AsyncIterator[tuple[Harness, Receiver
         ill = {"mailbox": ILL, "client_secret": SecretStr("not-the-secret"), **common}
         pools = [{"name": "shop", "mailboxes": [well]}, {"name": "billing", "mailboxes": [ill]}]
         changes: dict[str, Any] = {"mailbox": None, "password": None, "senders": None, "pools": pools}
+        changes |= {"trace": True, "trace_tenant_id": TENANT, "trace_client_id": CLIENT, "graph_url": trace.url}
+        changes |= {"trace_client_secret": SecretStr(SECRET), "authority": there.entra.authority}
         changes |= {"token_ca_file": there.ca_file, "messages_per_minute": 100_000, "metrics_port": 0}
         settings = settings_for(simulator, folder, webhook_private_addresses=True, **changes)
-        async with open_harness(simulator, settings) as harness:
+        async with open_harness(simulator, settings, clock) as harness:
             yield harness, receiver
 
 

@@ -5,23 +5,28 @@ are checked on each message, and a page ends after `scan_limit` of them, even if
 continues there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Text, cast, exists, func, select
 
+from app.mail.delivery.states import ARRIVED, DeliveryState
 from app.mail.lifecycle import LastEvent, MessageState
 from app.store.db.engine import as_json
 from app.store.read import last_event
 from app.store.read import messages as find
 from app.store.read.records import MessagePage, Selection
-from app.store.schema import BOUNCED, FAILED, SETTLED, SUPPRESSED, messages, recipients, traces
+from app.store.schema import FAILED, SETTLED, SUPPRESSED, messages, recipients, traces
 
 T = TypeVar("T")
 
 _m, _r, _t = messages.c, recipients.c, traces.c
+_REPORTED: Mapping[LastEvent | None, Set[DeliveryState]] = {
+    LastEvent.BOUNCED: {DeliveryState.BOUNCED},
+    LastEvent.DELIVERED: ARRIVED,
+}
 _DONE = frozenset({MessageState.DONE})  # most messages are: the index by key is smaller than this one
 
 
@@ -84,8 +89,8 @@ def _scans(asked: Selection) -> tuple[list[_IndexScan], Selection]:
         return _to(asked.recipient, _states(asked) or frozenset(MessageState)), replace(asked, recipient=None)
     if asked.last_event is LastEvent.FAILED:
         return [_IndexScan(_r.message_id, (state,)) for state in (FAILED, SUPPRESSED)], asked
-    if asked.last_event is LastEvent.BOUNCED:
-        return [_IndexScan(_t.message_id, (BOUNCED,))], asked
+    if reported := _REPORTED.get(asked.last_event):
+        return [_IndexScan(_t.message_id, (_t.state == state,)) for state in sorted(reported)], asked
     if (states := _states(asked)) and not (states == _DONE and asked.key_id is not None):
         return _in(states), replace(asked, state=None)
     if asked.key_id is not None:

@@ -7,7 +7,6 @@ revision = "0013"
 down_revision = "0012"
 
 _CALLERS = sa.text("(substr(message_id, 37, 1) <> '@' OR substr(message_id, 15, 1) <> '7')")
-_BOUNCED = sa.text("state = 'bounced'")
 
 
 def upgrade() -> None:
@@ -35,9 +34,7 @@ def upgrade() -> None:
         sa.Column("requests", sa.JSON(), nullable=False),
         sqlite_with_rowid=False,
     )
-    op.create_index(
-        "traces_bounced", "traces", ["state", "message_id"], sqlite_where=_BOUNCED, postgresql_where=_BOUNCED
-    )
+    op.create_index("traces_by_state", "traces", ["state", "message_id"])
     op.create_index(
         "messages_callers_message_id", "messages", ["message_id"], sqlite_where=_CALLERS, postgresql_where=_CALLERS
     )
