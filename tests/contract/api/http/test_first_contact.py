@@ -7,6 +7,7 @@ from app.store.keys.records import Permission
 from tests.contract.api.server import ApiServer, changed, refused
 
 
+@pytest.mark.direct("a gateway passes on the paths of the API alone")
 @pytest.mark.parametrize(
     ("method", "path", "text"),
     [
@@ -22,7 +23,7 @@ from tests.contract.api.server import ApiServer, changed, refused
 def test_an_unknown_path(server: ApiServer, method: str, path: str, text: str) -> None:
     """The answer says what to use instead, and where the API is described, without an API key, too."""
     for headers in ({}, {"authorization": "Bearer pst_unknown"}):
-        answer = httpx.request(method, f"{server.url}{path}", headers=headers, trust_env=False)
+        answer = httpx.request(method, f"{server.url}{path}", headers=headers)
         message = refused(answer, 404, "not_found")["message"]
         assert text in message
         assert message.endswith("The API is described at /docs.")
@@ -51,7 +52,7 @@ def test_an_error_leads_to_its_documentation(server: ApiServer) -> None:
 )
 def test_a_key_in_another_place(server: ApiServer, headers: dict[str, str], text: str) -> None:
     """The sentence names the fault and the right header, and never quotes the value."""
-    answer = httpx.post(f"{server.url}/emails", json={}, headers=headers, trust_env=False)
+    answer = httpx.post(f"{server.url}/emails", json={}, headers=headers)
     message = refused(answer, 401, "missing_api_key")["message"]
     assert message.startswith(text)
     assert message.endswith("Send it in the header `Authorization: Bearer <key>`.")
@@ -91,7 +92,7 @@ def test_warnings_of_unknown_members_are_bounded(server: ApiServer) -> None:
 def test_an_unknown_query_parameter(server: ApiServer, method: str, path: str, valid: str) -> None:
     """It is refused on every route that needs a key, with its name and the valid ones: a typo would select too much."""
     headers = {"authorization": f"Bearer {server.make_key(permission=Permission.FULL_ACCESS)}"}
-    answer = httpx.request(method, f"{server.url}{path}", headers=headers, trust_env=False)
+    answer = httpx.request(method, f"{server.url}{path}", headers=headers)
     assert answer.status_code == 422
     message = answer.json().get("message") or answer.json()["Message"]
     assert message.lower().startswith(path.partition("?")[2].partition("=")[0] + ": ")

@@ -83,7 +83,9 @@ def test_an_upgrade_is_ignored(server: ApiServer, fields: tuple[str, ...], size:
     assert (answers.count(b"HTTP/1.1 200 OK\r\n"), answers.count(b'{"id":"')) == (3, 3)
 
 
+@pytest.mark.direct("a gateway has its own answer")
 def test_a_tunnel_is_refused(server: ApiServer) -> None:
+    """An HTTP server is no proxy (RFC 9110 §9.3.6)."""
     with server.connect() as connection:
         connection.sendall(b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\nUpgrade: x\r\n\r\n")
         assert read_response(connection).status_code == 400
