@@ -51,6 +51,12 @@ class PoolWakeups:
         """Park a mailbox with this headroom until there may be work for it."""
         (self._ready if headroom.non_urgent > 0 else self._ready_if_urgent)[wake] = None
 
+    def admit_non_urgent(self, wake: Wake) -> None:
+        """Note that a mailbox that was parked for urgent messages alone now has headroom for others too."""
+        if wake in self._ready_if_urgent:
+            del self._ready_if_urgent[wake]
+            self._ready[wake] = None
+
     def unpark(self, wake: Wake) -> None:
         """Remove a mailbox from the parked ones."""
         self._ready.pop(wake, None)

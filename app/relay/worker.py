@@ -206,6 +206,8 @@ class MailboxWorker:
             self._forget(claimed)
             if self._can_dispatch:
                 self._wake.set()
+            elif self._buffer_headroom().non_urgent > 0:  # else the next hint would wait for the poll
+                self._wakeups.admit_non_urgent(self.wake)
 
     async def _settle(self, finished: Finished) -> None:
         """Store the outcome. Repeats while the database is unavailable: only this process knows the outcome."""

@@ -76,6 +76,17 @@ def test_urgent_mail_wakes_a_mailbox_with_room_for_urgent_mail() -> None:
     assert pool.woken == [0]
 
 
+def test_a_parked_mailbox_with_room_again_is_woken_by_other_mail() -> None:
+    """Its buffer was full when it was parked, and its messages are settled since."""
+    pool = Pool(ONLY_URGENT, ONLY_URGENT)
+    pool.wakeups.admit_non_urgent(pool.wakes[1])
+    pool.wakeups.hint(urgent=False)
+    assert pool.woken == [1]
+    pool.wakeups.admit_non_urgent(pool.wakes[1])
+    pool.wakeups.hint(urgent=True)
+    assert pool.woken == [1, 0]
+
+
 def test_an_empty_urgent_claim_parks_no_mailbox_for_other_mail() -> None:
     pool = Pool(ROOM, ONLY_URGENT)
     pool.wakeups.hint()
