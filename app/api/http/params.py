@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, PlainValidator
 from typing_extensions import TypedDict
 
 from app.api.openapi.types import EVENT_ID, Id
-from app.api.problems.problem import ErrorName, FieldError, Invalid
+from app.api.problems.problem import ErrorName, NotFound
 from app.api.problems.validation import validation_error
 
 L = TypeVar("L")
@@ -19,7 +19,7 @@ MAX_PAGE = 100  # entries of a page
 DEFAULT_PAGE = 20  # entries
 INVALID_UUID = "It must be a UUID, as returned by this API."
 INVALID_LIMIT = f"It must be a whole number from 1 to {MAX_PAGE}."
-NO_ENTRY = "No entry of this list has this id."
+NO_ENTRY = "This list has no entry with the id in `{}`."
 MISSING_MEMBER = "This member is required."
 
 _LIMIT = re.compile("0*(?:[1-9][0-9]?|100)", re.ASCII)
@@ -87,7 +87,7 @@ def list_object(kind: type[L], data: Iterable[Any], *, has_more: bool = False) -
 
 
 def list_part(kind: type[L], data: Iterable[Mapping[str, Any]], query: ListQuery) -> L:
-    """Return the entries between `after` and `before`, at most `limit`. Raises Invalid if they are not in the list."""
+    """Return the entries between `after` and `before`, at most `limit`. Raises NotFound if one is not in the list."""
     rows = [*data]
     ids = [row["id"] for row in rows]
     start = _position(ids, "after", query.after) + 1 if query.after else 0
@@ -102,4 +102,4 @@ def _position(ids: Sequence[str], name: str, id: str) -> int:
     try:
         return ids.index(id)
     except ValueError:
-        raise Invalid([FieldError(name, NO_ENTRY)]) from None
+        raise NotFound(NO_ENTRY.format(name)) from None

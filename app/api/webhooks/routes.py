@@ -11,7 +11,8 @@ from fastapi import Path, Query
 from app import logs
 from app.api.context import ApiContext
 from app.api.http.api_route import ApiRequest
-from app.api.http.params import ListQuery, PageQuery, PathId, list_object, list_part
+from app.api.http.params import INVALID_LIMIT, NO_ENTRY, ListQuery, PageQuery, PathId, list_object, list_part
+from app.api.openapi.errors import invalid
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.problems.problem import FieldError, Invalid, NotFound, found
 from app.api.webhooks import schema, view
@@ -55,7 +56,10 @@ class WebhookRoutes:
         return view.with_secret(webhook, traced=self._context.traced)
 
     @_operation(
-        "GET /webhooks", "All webhooks, newest first.", {"one": list_object(schema.WebhookList, [schema.WEBHOOK])}
+        "GET /webhooks",
+        "All webhooks, newest first.",
+        {"one": list_object(schema.WebhookList, [schema.WEBHOOK])},
+        errors=(invalid("limit", INVALID_LIMIT), NotFound(NO_ENTRY.format("after"))),
     )
     async def list_webhooks(self, query: Annotated[ListQuery, Query()]) -> schema.WebhookList:
         """List the webhooks."""

@@ -251,7 +251,8 @@ def test_a_part_of_the_list(server: ApiServer) -> None:
     assert part(f"after={every[0]}") == (every[1:], False)
     assert part(f"limit=1&after={every[0]}") == (every[1:2], len(every) > 2)
     assert part(f"before={every[2]}&limit=1") == (every[1:2], True)
-    for query, member in (("limit=0", "limit"), (f"after={uuid4()}", "after"), ("before=x", "before")):
-        refused(server.get(f"/webhooks?{query}"), 422, "validation_error", member)
+    refused(server.get("/webhooks?limit=0"), 422, "validation_error", "limit")
+    for query in (f"after={uuid4()}", "before=x"):
+        assert query.partition("=")[0] in refused(server.get(f"/webhooks?{query}"), 404, "not_found")["message"]
     for id in made:
         server.client.delete(f"/webhooks/{id}")
