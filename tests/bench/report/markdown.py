@@ -44,7 +44,7 @@ _PEERS = """## Peers and their settings
 - **FastAPI route alone**: validates and answers; nothing is stored, nothing is sent.
 - **Starlette + group commit**: a floor: parses JSON and commits to SQLite in groups; nothing else.
 - **SMTP by hand**: a floor: MAIL, RCPT and DATA in one write over three sessions, replies hardly parsed.
-- **EmailEngine** (G15) is not measured: its package is not in the npm registry that is used here.
+- **EmailEngine** (G15) is not measured: npm has no package of it under the name `emailengine-app`.
 """
 _BARS = (
     ("sustained", "Accepted to relayed, 32 clients", "msg/s", (who.POSTERN, who.NODE, who.POSTFIX, who.TUTORIAL)),
