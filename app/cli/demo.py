@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import signal
 import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from app import logs
 from app.cli.exit_codes import Exit, end, report_errors, run
 from app.cli.output import demo as view
 from app.http_server.server import HttpServer
-from app.main import Postern
+from app.main import Postern, stop_signal
 from app.settings import Settings, load
 from app.simulator import Account, Simulator
 from app.simulator.control_api import control_api
@@ -65,7 +64,7 @@ async def _serve(folder: Path, port: int) -> bool:
     """Run the servers for other programs, until SIGINT or SIGTERM."""
     async with AsyncExitStack() as stack:
         demo = await _start(stack, folder, port)
-        stop = _stop_signal()
+        stop = stop_signal()
         view.as_json(
             url=demo.postern.url,
             api_key=demo.key,
@@ -160,18 +159,11 @@ async def _email(demo: Demo, id: str) -> dict[str, Any]:
 
 async def _follow(demo: Demo) -> None:
     """Show further emails until SIGINT or SIGTERM."""
-    stop = _stop_signal()
+    stop = stop_signal()
     watch = asyncio.create_task(_watch(demo))
     await stop.wait()
     watch.cancel()
     view.stopped()
-
-
-def _stop_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
 
 
 async def _watch(demo: Demo) -> None:

@@ -16,9 +16,8 @@ from app.cli.output.terminal import console, show_facts, styled
 from app.cli.output.text import AsJson, print_json, say, timestamp
 from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
-from app.mail import erasure
 from app.mail.lifecycle import MessageState
-from app.mail.message.address import AddressError
+from app.mail.message.address import AddressError, normalize_address
 from app.mail.outcome.verdict import Explanation
 from app.store import Store
 from app.store.erase import EraseOutcome
@@ -116,7 +115,7 @@ def _erase_ids(given: Sequence[str]) -> list[typer.Exit]:
 def _erase_address(address: str) -> list[typer.Exit]:
     """Erase the emails of an address. The output does not repeat the address, because output may be stored."""
     try:
-        spec = erasure.normalize_address(address)
+        spec = normalize_address(address)
     except AddressError as error:
         raise typer.BadParameter(f"--address: {error}") from None
     found = with_store(lambda store: store.erase_address(spec, Clock().now(), ACTOR))

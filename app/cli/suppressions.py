@@ -14,8 +14,7 @@ from app.cli.output.terminal import show
 from app.cli.output.text import AsJson, say
 from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
-from app.mail.erasure import normalize_address
-from app.mail.message.address import AddressError
+from app.mail.message.address import AddressError, normalize_address
 from app.mail.suppression import Origin
 from app.store import Store
 from app.store.suppressions.records import Additions, Removals, Suppression

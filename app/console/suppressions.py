@@ -8,8 +8,7 @@ from starlette.responses import Response
 
 from app import logs
 from app.console.request import ACTOR, ConsoleRequest
-from app.mail.erasure import normalize_address
-from app.mail.message.address import AddressError
+from app.mail.message.address import AddressError, normalize_address
 from app.mail.suppression import Origin
 from app.store.suppressions.records import Additions, Removals, Suppression
 

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.mail.message.address import parse_address
 from app.mail.outcome.verdict import Explanation
 
 ERASED = Explanation(
@@ -18,11 +17,6 @@ ADDRESS = f"erased@{_DOMAIN}"
 _CODES = re.compile(r"\d{3}(?:[ -]\d\.\d{1,3}\.\d{1,3})?")  # RFC 5321 §4.2, RFC 3463
 _PLAIN_REASONS = ("expired", "suppressed")  # of a failed email: no server's text
 _LISTS = ("to", "cc", "bcc", "reply_to")
-
-
-def normalize_address(address: str) -> str:
-    """Return the addr-spec for comparisons: no display name, lower case, A-labels. Raises AddressError."""
-    return parse_address(address.strip()).addr_spec.lower()
 
 
 def has_address(head: Mapping[str, Any], recipients: Sequence[str], address: str) -> bool:

@@ -127,7 +127,7 @@ class AdminStore:
         return await self._erase(ids, now, by, "id")
 
     async def erase_address(self, address: str, now: float, by: Actor) -> Erased:
-        """Erase every email with this address (see `app.mail.erasure.normalize_address`). Call `scrub` afterwards."""
+        """Erase every email with this address (see `normalize_address`). Call `scrub` afterwards."""
         count, waiting, after = 0, list[UUID](), FIRST_ID
         while True:
             found = await self._read(partial(erase.find, address=address, after=after))

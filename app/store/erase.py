@@ -127,7 +127,7 @@ def erase(connection: Connection, batch: Sequence[Erasure]) -> list[dict[UUID, E
 
 
 def find(connection: Connection, address: str, after: UUID) -> Found:
-    """Search the next SCAN_LIMIT messages for `address` (see `erasure.normalize_address`)."""
+    """Search the next SCAN_LIMIT messages for `address` (see `normalize_address` in mail/message/address)."""
     rows = connection.execute(_PART, {"after": after}).all()
     if not rows:
         return Found((), (), None)

@@ -88,7 +88,6 @@ class Store(AdminStore):
         self._channel = channel
         self._outcomes: dict[UUID, AttemptResult] = {}  # outcomes of attempts that no commit has yet, by lease
         self.traces = TraceStore(writer, reader)
-        self._suppression_lifetime: float | None = None
         self.replicas = ReplicaStore(writer, _jitter, partial(channel.notify, FREE))
 
     @classmethod
@@ -113,7 +112,7 @@ class Store(AdminStore):
 
     def suppress_bounces_for(self, seconds: float | None) -> None:
         """Set the time after which the suppression of an address that bounced ends; None: never."""
-        self._suppression_lifetime = self.traces.suppression_lifetime = seconds
+        self.traces.suppression_lifetime = seconds
 
     async def close(self) -> None:
         """Finish pending writes, then close all connections."""
@@ -200,7 +199,9 @@ class Store(AdminStore):
         The commit waits up to BATCH_DELAY for others.
         """
         hints = frozenset() if settlement.due_at is None else ANYWHERE
-        result = self._outcomes[claimed.lease] = AttemptResult(claimed, settlement, record, self._suppression_lifetime)
+        result = self._outcomes[claimed.lease] = AttemptResult(
+            claimed, settlement, record, self.traces.suppression_lifetime
+        )
         held = await self._write(settle.settle, result, hints=hints, batchable=True)
         self._outcomes.pop(claimed.lease, None)
         return held

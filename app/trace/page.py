@@ -25,7 +25,6 @@ CAUSE_WAIT = 1.0 * HOUR  # seconds after the reception for which a bounce waits 
 
 FindCause = Callable[[TraceRow, DeliveryState], Awaitable[Cause | None]]
 _WITH_CAUSE = frozenset({DeliveryState.BOUNCED, DeliveryState.DELAYED})
-_AGAIN = frozenset({Match.EARLY})
 
 
 class PageProcessor:
@@ -76,7 +75,7 @@ class PageProcessor:
 
     def _remember(self, report: Report, match: Match) -> None:
         metrics.trace_row(match)
-        if match in _AGAIN:
+        if match is Match.EARLY:
             return
         self._seen[_key(report.row)] = report.state
         self._seen.move_to_end(_key(report.row))

@@ -19,8 +19,8 @@ from app.api.openapi.operation import OperationTag, RequiredPermission, operatio
 from app.api.openapi.types import ID, Id, describe
 from app.api.problems.problem import ErrorName, NoEmail, NotEnded
 from app.api.problems.validation import string
-from app.mail import erasure
 from app.mail.lifecycle import MessageState
+from app.mail.message.address import normalize_address
 from app.store.erase import EraseOutcome
 
 LISTED = 100  # ids in an answer
@@ -31,7 +31,7 @@ _UNREADABLE = "The address has no @; write it like anna@example.com."
 
 def _address(value: Any) -> str:
     """Return the address in the form that is compared."""
-    return erasure.normalize_address(string(value))
+    return normalize_address(string(value))
 
 
 class Person(JsonInput):

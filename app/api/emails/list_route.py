@@ -9,13 +9,12 @@ from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema, model_val
 from app.api.context import ApiContext
 from app.api.emails.view import ListedEmail, listed
 from app.api.http.api_route import ApiRequest
-from app.api.http.params import DEFAULT_PAGE, INVALID_LIMIT, Page, PageLimit, list_object, uuid
+from app.api.http.params import DEFAULT_PAGE, INVALID_LIMIT, Page, PageLimit, check_direction, list_object, uuid
 from app.api.openapi.email_samples import HEAD
 from app.api.openapi.email_types import EmailAddress
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.openapi.types import ID, Id, describe
-from app.api.problems.validation import validation_error
 from app.api.submission import send_time
 from app.mail.lifecycle import LastEvent
 from app.mail.message.message import Lane
@@ -74,8 +73,7 @@ class EmailQuery(BaseModel):
 
     @model_validator(mode="after")
     def _one_direction(self) -> Self:
-        if self.after is not None and self.before is not None:
-            raise validation_error("Give `after` or `before`, not both.", at="after")
+        check_direction(self.after, self.before)
         return self
 
     def selection(self, key_id: UUID | None) -> Selection:

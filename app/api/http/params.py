@@ -19,6 +19,7 @@ MAX_PAGE = 100  # entries of a page
 DEFAULT_PAGE = 20  # entries
 INVALID_UUID = "It must be a UUID, as returned by this API."
 INVALID_LIMIT = f"It must be a whole number from 1 to {MAX_PAGE}."
+ONE_DIRECTION = "Give `after` or `before`, not both."
 NO_ENTRY = "This list has no entry with the id in `{}`."
 MISSING_MEMBER = "This member is required."
 
@@ -96,6 +97,12 @@ def list_part(kind: type[L], data: Iterable[Mapping[str, Any]], query: ListQuery
         start = max(start, end - query.limit)
     part = rows[start:end][: query.limit]
     return list_object(kind, part, has_more=len(part) < len(rows[start:end]) or (start > 0 and not query.after))
+
+
+def check_direction(after: object, before: object) -> None:
+    """Refuse a page in both directions. Raises `validation_error`."""
+    if after is not None and before is not None:
+        raise validation_error(ONE_DIRECTION, at="after")
 
 
 def _position(ids: Sequence[str], name: str, id: str) -> int:

@@ -7,20 +7,18 @@ from fastapi import Path
 from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema, model_validator
 
 from app.api.http.json_input import JsonInput, Required
-from app.api.http.params import DEFAULT_PAGE, INVALID_UUID, MISSING_MEMBER, PageLimit, uuid
+from app.api.http.params import DEFAULT_PAGE, INVALID_UUID, MISSING_MEMBER, PageLimit, check_direction, uuid
 from app.api.openapi.email_types import EmailAddress
 from app.api.openapi.types import EVENT_ID, Id, describe
 from app.api.problems.problem import ErrorName
 from app.api.problems.validation import string, validation_error, wrong_type
-from app.mail.erasure import normalize_address
-from app.mail.message.address import AddressError
+from app.mail.message.address import AddressError, normalize_address
 from app.mail.suppression import Origin
 
 MAX_BATCH = 100  # addresses or ids
 INVALID_KEY = "It must be the id of a suppression, or one address such as anna@example.com."
 INVALID_LENGTH = f"It must be a list of 1 to {MAX_BATCH} entries."
 INVALID_ORIGIN = f"It must be one of {', '.join(Origin)}."
-ONE_DIRECTION = "Give `after` or `before`, not both."
 ONE_LIST = "Give either `emails` or `ids`."
 _KEY = {"type": "string", "format": "suppression-key", "minLength": 3, "examples": [EVENT_ID]}
 
@@ -94,8 +92,7 @@ class SuppressionQuery(BaseModel):
 
     @model_validator(mode="after")
     def _one_direction(self) -> Self:
-        if self.after is not None and self.before is not None:
-            raise validation_error(ONE_DIRECTION, at="after")
+        check_direction(self.after, self.before)
         return self
 
 

@@ -4,12 +4,12 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from app.api.http.params import INVALID_LIMIT, MISSING_MEMBER, Page
+from app.api.http.params import INVALID_LIMIT, MISSING_MEMBER, ONE_DIRECTION, Page
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import links
 from app.api.openapi.types import AT, EVENT_ID, ID, OTHER_ID, Id
 from app.api.problems.problem import ErrorName, NotFound
-from app.api.suppressions.input import INVALID_KEY, INVALID_LENGTH, INVALID_ORIGIN, ONE_DIRECTION, ONE_LIST
+from app.api.suppressions.input import INVALID_KEY, INVALID_LENGTH, INVALID_ORIGIN, ONE_LIST
 from app.api.suppressions.view import ListedSuppression
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from app.mail.message.address import AddressError, parse_address
+from app.mail.message.address import AddressError, normalize_address
 
 
 class Candidate(Protocol):
@@ -25,7 +25,7 @@ C = TypeVar("C", bound=Candidate)
 def recipient_key(address: str) -> str:
     """Return the form in which recipients are compared: lower case, with the domain in A-labels."""
     try:
-        return parse_address(address).addr_spec.lower()
+        return normalize_address(address)
     except AddressError:
         return address.strip().lower()
 

@@ -77,6 +77,11 @@ def parse_address(text: str) -> Address:
     return read_address(text)[0]
 
 
+def normalize_address(address: str) -> str:
+    """Return the addr-spec for comparisons: no display name, lower case, A-labels. Raises AddressError."""
+    return parse_address(address.strip()).addr_spec.lower()
+
+
 def read_address(text: str) -> tuple[Address, tuple[str, ...]]:
     """Parse an address; return it with a sentence for each change of the display name. Raises AddressError."""
     if len(text) > MAX_TEXT:

@@ -12,6 +12,7 @@ import pytest
 
 from app.mail import erasure
 from app.mail.lifecycle import MessageState, RecipientState
+from app.mail.message.address import normalize_address
 from app.mail.message.message import OnUnknown
 from app.mail.webhook.rules import EventType
 from app.store import Store
@@ -162,7 +163,7 @@ async def test_erasure_by_address(store: Store, spelled: str) -> None:
     other = MessageSummary("A <a@contoso.com>", ("bob@example.net",), "Hello Bob")
     (bobs,) = await accept(store, acceptance("bob@example.net", head=other))
     assert await settle(store, await claim_one(store), RELAYED)
-    assert await store.erase_address(erasure.normalize_address(spelled), NOW, BY) == Erased(3, ())
+    assert await store.erase_address(normalize_address(spelled), NOW, BY) == Erased(3, ())
     assert (await read(store, bobs)).head.subject == "Hello Bob"
     assert (await read(store, mine[0])).head.subject == "(erased)"
     assert (await store.list_emails(Selection(recipient=PERSON), 10, NOW)).emails == ()

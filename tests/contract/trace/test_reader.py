@@ -220,6 +220,7 @@ async def test_without_permission(tmp_path: Path) -> None:
             await until(lambda: len(here.trace.requests) > before or None, WAIT)
             here.trace.permitted = True
             await until(lambda: delivered(here, [emails[0][0]]), WAIT)
+        assert {401, 403} <= {one.status for one in here.trace.requests}
 
 
 @autojump
