@@ -1,10 +1,10 @@
 """Simulator: the SMTP listener and its sessions."""
 
 import asyncio
-import os
 import ssl
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 from app import logs
 from app.simulator.protocol.connection import SmtpConnection
@@ -76,6 +76,6 @@ class Simulator(SimulatorState):
 
     def write_ca(self, path: Path | str) -> None:
         """Write `ca_pem` to a file, in one step: a process that reads it meanwhile gets the whole of it."""
-        part = Path(f"{path}.{os.getpid()}.part")
+        part = Path(f"{path}.{uuid4().hex}.part")  # the mode of the umask, which `tempfile` does not give
         part.write_text(self.ca_pem, encoding="ascii")
         part.replace(path)

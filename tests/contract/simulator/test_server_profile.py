@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import threading
 import warnings
 from pathlib import Path
 
@@ -35,6 +36,20 @@ async def test_the_file_of_the_ca_is_replaced_in_one_step(sim: Simulator, tmp_pa
         sim.write_ca(file)
         assert opened.read() == sim.ca_pem == file.read_text("ascii")
     assert list(tmp_path.iterdir()) == [file]
+
+
+async def test_threads_write_the_file_of_the_ca_at_the_same_time(sim: Simulator, tmp_path: Path) -> None:
+    """Four replicas that one process starts write one file; each write ends, and one whole file is there."""
+    file, start = tmp_path / "ca.pem", threading.Barrier(4)
+
+    def write() -> None:
+        start.wait()
+        for _ in range(200):
+            sim.write_ca(file)
+
+    await asyncio.gather(*(asyncio.to_thread(write) for _ in range(start.parties)))
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.read_text("ascii") == sim.ca_pem
 
 
 async def test_a_certificate_can_be_for_further_names(start: Start, clients: list[Client]) -> None:
