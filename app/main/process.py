@@ -42,7 +42,7 @@ def traced(environment: Mapping[str, str]) -> Iterator[None]:
         yield
         return
     spans = importlib.import_module(
-        "app.tracing_otel"
+        "app.tracing.otel"
     ).OtelSpanRecorder.exported()  # by name, because it cannot be imported without the extra
     tracing.set_recorder(spans)
     try:

@@ -22,7 +22,7 @@ LIBRARIES = {
 }
 # Of an idle `serve` with SQLite, a password, no console and no tracing. FastAPI itself imports OpenTelemetry's API.
 NOT_OF_SERVE = {
-    *("alembic", "app.console", "app.doctor.doctor", "app.simulator", "app.tracing_otel", "asyncpg"),
+    *("alembic", "app.console", "app.doctor.doctor", "app.simulator", "app.tracing.otel", "asyncpg"),
     *(
         "charset_normalizer",
         "cryptography",

@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanContext, StatusCode
 
 from app import tracing
 from app.simulator import Fault, Point, Say, Simulator
-from app.tracing_otel import OtelSpanRecorder
+from app.tracing.otel import OtelSpanRecorder
 from tests.harness import ACCOUNT, EMAIL, MAILBOX, Harness, open_harness, settings_for
 from tests.waiting import until
 

@@ -55,7 +55,7 @@ class Found(NamedTuple):
 def modules() -> Iterator[Any]:
     """Yield all modules of the application that can be imported without an extra."""
     for info in pkgutil.walk_packages(app.__path__, "app."):
-        if info.name not in ("app.__main__", "app.tracing_otel") and ".migrations." not in info.name:
+        if info.name not in ("app.__main__", "app.tracing.otel") and ".migrations." not in info.name:
             yield importlib.import_module(info.name)
 
 

@@ -25,7 +25,7 @@ from app.clock import Clock
 from app.settings import Settings
 from app.simulator import Account, Drop, Fault, Point, Say, Simulator
 from app.simulator.entra import TENANT
-from app.tracing_otel import OtelSpanRecorder
+from app.tracing.otel import OtelSpanRecorder
 from tests.contract.console.operator import visitor
 from tests.entra import CLIENT, RunningEntra, app, running_entra
 from tests.harness import EMAIL, Harness, open_harness, settings_for

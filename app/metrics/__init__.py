@@ -24,7 +24,7 @@ from app.mail.lifecycle import Event
 from app.mail.message.message import Lane
 from app.mail.outcome.attempt import Phase
 from app.mail.suppression import Origin
-from app.metric_series import CounterSeries, HistogramSeries
+from app.metrics.series import CounterSeries, HistogramSeries
 
 _WAIT = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0)
 _EXCHANGE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)

@@ -1,6 +1,6 @@
 """Tracing API: one function per step of an email. Without a recorder each does nothing, at almost no cost.
 
-The recorder is app/tracing_otel.py, available with the extra `traces`; this module does not import OpenTelemetry. Spans
+The recorder is app/tracing/otel.py, available with the extra `traces`; this module does not import OpenTelemetry. Spans
 contain ids, names of rules and phases, and numbers; never content, addresses other than mailboxes, or reply texts.
 """
 
