@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from app.mail.lifecycle import WAITING_STATES, MessageState, RecipientState
+from app.store.db.dialect import CallersMessageId
 
 metadata = MetaData()
 
@@ -352,8 +353,7 @@ ENDED_WITH_CONTENT = messages.c.ended_at.is_not(None) & messages.c.content_remov
 CONTENT_REMOVED = messages.c.content_removed_at.is_not(None)
 SETTLED = recipients.c.state != literal_column(f"'{RecipientState.PENDING}'")
 FAILED = recipients.c.state == literal_column(f"'{RecipientState.FAILED}'")
-# Postern's own Message-IDs begin with the id, which is a UUIDv7; only the callers' have an index.
-CALLERS_MESSAGE_ID = literal_column("(substr(message_id, 37, 1) <> '@' OR substr(message_id, 15, 1) <> '7')", Boolean)
+CALLERS_MESSAGE_ID = CallersMessageId()
 SUPPRESSED = recipients.c.state == literal_column(f"'{RecipientState.SUPPRESSED}'")
 PENDING_DELIVERY = webhook_deliveries.c.state == literal_column("'pending'")
 FAILED_DELIVERY = webhook_deliveries.c.state == literal_column("'failed'")

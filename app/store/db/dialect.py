@@ -1,9 +1,9 @@
-"""SQL that differs between SQLite, PostgreSQL and SQLAlchemy's defaults: the clock, ON CONFLICT, batches of rows."""
+"""SQL of SQLite and PostgreSQL, where it differs from SQLAlchemy: clock, conditions, ON CONFLICT, batches of rows."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Delete, Double, Insert, Table, Update
+from sqlalchemy import Boolean, Connection, Delete, Double, Insert, Table, Update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -28,6 +28,28 @@ def _sqlite_now(*_: Any, **__: Any) -> str:
 @compiles(DatabaseNow, "postgresql")
 def _postgresql_now(*_: Any, **__: Any) -> str:
     return "extract(epoch FROM now())::double precision"
+
+
+class CallersMessageId(FunctionElement[bool]):
+    """True for a message whose caller chose the Message-ID: Postern's own begins with the id of the message."""
+
+    type = Boolean()
+    inherit_cache = True
+    name = "callers_message_id"
+
+    def self_group(self, against: object = None) -> "CallersMessageId":  # else SQLite gets `= 1`, and uses no index
+        """Return itself: the SQL is a comparison in parentheses."""
+        return self
+
+
+@compiles(CallersMessageId, "sqlite")
+def _sqlite_callers_message_id(*_: Any, **__: Any) -> str:
+    return "(replace(substr(message_id, 1, 36), '-', '') <> id)"  # SQLite has a UUID as 32 digits
+
+
+@compiles(CallersMessageId, "postgresql")
+def _postgresql_callers_message_id(*_: Any, **__: Any) -> str:
+    return "(substr(message_id, 1, 36) <> id::text)"
 
 
 def upsert(dialect: str, table: Table) -> "sqlite.Insert | postgresql.Insert":

@@ -10,9 +10,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, event
 
+from app.mail.delivery.bounce import Cause
+from app.mail.delivery.states import DeliveryState
+from app.mail.delivery.trace_row import TraceRow
 from app.mail.key_policy import Policy
 from app.mail.lifecycle import LastEvent, MessageState
-from app.mail.message.message import Lane
+from app.mail.message.message import Lane, OnUnknown
 from app.mail.rate_limit import RateLimit
 from app.mail.suppression import Origin
 from app.store import Store
@@ -21,10 +24,12 @@ from app.store.keys.records import Key, KeyRevision, KeyRotation, Permission
 from app.store.read.records import Selection
 from app.store.retention import RetentionCutoffs
 from app.store.suppressions.records import Additions, Removals
+from app.store.trace.records import HoldRequest, Progress, Report, Reports
 from tests.contract.store.build import (
     DAY,
     DEFERRED,
     KEY,
+    LOST,
     MAILBOX,
     NOW,
     RELAYED,
@@ -35,6 +40,7 @@ from tests.contract.store.build import (
     settle,
 )
 
+BOUNCED, DELIVERED = DeliveryState.BOUNCED, DeliveryState.DELIVERED
 DELIVERIES_QUERY = "FROM webhook_deliveries ORDER BY webhook_deliveries.number"  # reads its LIMIT of rows and no more
 FEW = {  # a row for each mailbox or each replica; what LIMIT bounds
     *(f"SCAN {table} USING INDEX sqlite_autoindex_{table}_1" for table in ("mailboxes", "owners")),
@@ -90,6 +96,28 @@ async def every_verb(store: Store) -> None:
     await store.usage(NOW)
     await keys_and_audit(store)
     await suppressions(store)
+    await traces(store)
+
+
+async def traces(store: Store) -> None:
+    """Run the verbs of the message trace: the email of a bounce, a caller's own Message-ID, and a foreign one."""
+    position = await store.traces.hold(HoldRequest("contoso", UUID(int=9), DAY))
+    assert position is not None
+    email = acceptance("a@example.com", on_unknown=OnUnknown.HOLD)
+    await accept(store, email)
+    (claimed,) = await claim(store, 1)
+    await settle(store, claimed, LOST)
+    await store.traces.mark_unseen(position.reader, NOW + DAY)
+    reports = tuple(
+        Report(TraceRow(network_id, message_id, "a@example.com", NOW, "failed"), state, Cause("5.1.1", "550 5.1.1 No"))
+        for message_id in (email.message.message_id, "abc@framework.example")
+        for network_id, state in ((UUID(int=1), BOUNCED), (UUID(int=1), DELIVERED), (UUID(int=2), DELIVERED))
+    )
+    assert len(await store.traces.matches(reports)) == len(reports)
+    assert await store.traces.apply(Reports(position.reader, reports, NOW))
+    assert await store.traces.advance(Progress(position.reader, watermark=NOW, swept_at=NOW, requests=[(NOW, 8)]))
+    await store.list_emails(Selection(last_event=LastEvent.BOUNCED), 20, NOW)
+    await store.traces.release(position.reader)
 
 
 async def keys_and_audit(store: Store) -> None:
@@ -163,6 +191,7 @@ async def test_every_verb_uses_an_index(sqlite_url: str, statements: set[str]) -
     assert "SEARCH messages USING INDEX messages_ready (pool=? AND lane>? AND lane<?)" in used
     assert "SEARCH messages USING INDEX messages_ready (pool=? AND lane=? AND turn>?)" in used
     assert "SEARCH messages USING INDEX messages_resting (pool=? AND due_at<?)" in used
+    assert "SEARCH messages USING COVERING INDEX messages_callers_message_id (message_id=?)" in used
 
 
 @pytest.fixture

@@ -68,7 +68,13 @@ async def test_an_expired_lease_is_free(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "message_id", [None, "abc@framework.example", "7f6c2f80-6a34-4b51-9c3a-0d4f6b1f2a10@node.example"]
+    "message_id",
+    [
+        None,
+        "abc@framework.example",
+        "7f6c2f80-6a34-4b51-9c3a-0d4f6b1f2a10@node.example",
+        "0199f2b4-6a34-7b51-9c3a-0d4f6b1f2a10@uuid7.example",
+    ],
 )
 async def test_reports_and_events(store: Store, message_id: str | None) -> None:
     """A report changes the state and publishes its event once, however often it is applied."""

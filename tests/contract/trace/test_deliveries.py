@@ -122,7 +122,7 @@ async def test_other_mail_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "message_id", [None, "abc.1@framework.example", "7f6c2f80-6a34-4b51-9c3a-0d4f6b1f2a10@x.example"]
+    "message_id", [None, "abc.1@framework.example", "0199f2b4-6a34-7b51-9c3a-0d4f6b1f2a10@x.example"]
 )
 def test_a_second_network_id_is_a_duplicate(tmp_path: Path, message_id: str | None) -> None:
     """Two messages with one Message-ID and recipient: Exchange has it twice, which is explained and counted once."""
