@@ -10,15 +10,12 @@ from collections.abc import Callable, Sequence
 from app.clock import Clock
 from app.store.trace.records import Progress, Reader
 from app.store.trace_store import TraceStore
+from app.trace.lease import LostReaderError
 
 LIMIT = 80  # requests in a window, lists and details together
 VALID_SECONDS = 30.0  # for which a drawn request may be sent
 WINDOW = 300.0 + VALID_SECONDS  # seconds
 PORTION = 8  # requests drawn at once
-
-
-class LostReaderError(Exception):
-    """Another replica reads this tenant now."""
 
 
 class RequestBudget:

@@ -18,7 +18,7 @@ from app.mail.times import HOUR
 from app.store.trace.apply import BATCH_SIZE
 from app.store.trace.records import Applied, Match, Reader, Report, Reports
 from app.store.trace_store import TraceStore
-from app.trace.budget import LostReaderError
+from app.trace.lease import LostReaderError
 
 MAX_REMEMBERED = 200_000  # rows
 CAUSE_WAIT = 1.0 * HOUR  # seconds after the reception for which a bounce waits for its cause

@@ -8,34 +8,28 @@ Rule 3: no more than the budget of requests is sent, and Retry-After is obeyed.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
-
 from app import logs, metrics
-from app.background import run_periodically
 from app.clock import Clock
 from app.mail.delivery.bounce import Cause, cause_of
 from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import TraceRow
 from app.mail.times import HOUR
-from app.store.errors import StoreUnavailableError
-from app.store.trace.records import HoldRequest, Position, Progress, Reader
+from app.store.trace.records import Position, Progress, Reader
 from app.store.trace_store import TraceStore
-from app.trace import window
-from app.trace.budget import LostReaderError, RequestBudget
-from app.trace.client import GraphClient, Page, ThrottledError, TraceError
+from app.trace import graph, window
+from app.trace.budget import RequestBudget
+from app.trace.client import GraphClient, Page
+from app.trace.graph import GraphError
+from app.trace.lease import LeaseConfig, LostReaderError, ReaderLease
 from app.trace.page import PageProcessor
 from app.trace.window import TimeRange
 
-LEASE_SECONDS = 15.0  # real seconds, by the database's clock
-RENEW_INTERVAL = 3.0  # real seconds
 PASS_INTERVAL = 60.0  # seconds between passes
 DETAILS_RESERVE = 20  # requests that the details leave for pages
-_ATTEMPTS = 3
 
 T = TypeVar("T")
 
@@ -47,14 +41,6 @@ class TraceConfig:
     tenant: str
     domains: frozenset[str]
     settle_hours: float
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseConfig:
-    """Lease of the reader and its renewal. Real seconds, the lease by the database's clock."""
-
-    seconds: float = LEASE_SECONDS
-    renew_interval: float = RENEW_INTERVAL
 
 
 class TraceReader:
@@ -73,11 +59,10 @@ class TraceReader:
         self._clock = clock
         self._client = client
         self._config = config
-        self._lease = lease or LeaseConfig()
         self._replica = replica
+        self._lease = ReaderLease(store, config.tenant, replica, lease or LeaseConfig())
         self._budget = RequestBudget(store, clock, client.service_time)
         self._pages = PageProcessor(store, clock, self._find_cause, config.domains)
-        self._position: Position | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -86,41 +71,33 @@ class TraceReader:
 
     async def run(self) -> None:
         """Read until cancelled. After that, the lease ends by time."""
-        interval = self._lease.renew_interval
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(run_periodically("trace lease", self._renew, interval=interval))
-            tasks.create_task(run_periodically("trace", self._advance, interval=interval))
+        await self._lease.run("trace", self._renew, self._advance)
 
     async def stop(self) -> None:
         """Stop, and let another replica read at once."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._position is not None:
-            with suppress(StoreUnavailableError):  # the lease ends by time
-                await self._store.release(self._position.reader)
+        await self._lease.release()
         await self._client.close()
 
     async def _renew(self) -> None:
-        held = await self._store.hold(HoldRequest(self._config.tenant, self._replica, self._lease.seconds))
-        if held is not None and (self._position is None or held.reader != self._position.reader):
-            self._budget.restore(held.requests)
-            self._position = held
-        elif held is None:
-            self._position = None
+        if await self._lease.take() and (position := self._lease.position) is not None:
+            self._budget.restore(position.requests)
+        if self._lease.position is None:
             metrics.trace_released(self._config.tenant)
 
     async def _advance(self) -> float | None:
         """Run a pass if this replica reads; return the real seconds to the next one."""
-        position = self._position
+        position = self._lease.position
         if position is None:
             return None
         try:
             await self._pass(position)
         except LostReaderError:
-            self._position = None
+            self._lease.position = None
             return None
-        except TraceError as error:
+        except GraphError as error:
             logs.trace_failed(self._config.tenant, reason=str(error))
         self._measure()
         return PASS_INTERVAL / self._clock.speed
@@ -143,16 +120,16 @@ class TraceReader:
     async def _progress(self, position: Position, progress: Progress) -> Position:
         if not await self._store.advance(progress):
             raise LostReaderError
-        self._position = Position(
+        position = self._lease.position = Position(
             position.reader,
             position.watermark if progress.watermark is None else progress.watermark,
             position.swept_at if progress.swept_at is None else progress.swept_at,
             (),
         )
-        return self._position
+        return position
 
     async def _read(self, reader: Reader, times: TimeRange) -> None:
-        """Read all rows of a range. Raises TraceError: some were not read."""
+        """Read all rows of a range. Raises GraphError: some were not read."""
         for asked in window.filters(times, self._config.domains):
             page = await self._request(reader, _first(self._client, asked))
             await self._pages.process(reader, page.rows, self._client.service_time())
@@ -161,42 +138,31 @@ class TraceReader:
                 await self._pages.process(reader, page.rows, self._client.service_time())
 
     async def _request(self, reader: Reader, send: Callable[[], Awaitable[T]]) -> T:
-        """Send a request within the budget. Raises TraceError, LostReaderError."""
+        """Send a request within the budget. Raises GraphError, LostReaderError."""
 
         async def once() -> T:
-            while True:
-                await self._budget.take(reader)
-                try:
-                    return await send()
-                except ThrottledError as error:
-                    logs.trace_failed(self._config.tenant, reason=str(error))
-                    await self._clock.sleep(error.seconds)
+            await self._budget.take(reader)
+            return await send()
 
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, TraceError) and error.transient),
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_random_exponential(multiplier=2.0, max=30.0),
-            sleep=self._clock.sleep,
-            reraise=True,
+        return await graph.repeat(
+            once, self._clock, lambda error: logs.trace_failed(self._config.tenant, reason=str(error))
         )
-        result: T = await retrying(once)
-        return result
 
     async def _find_cause(self, row: TraceRow, state: DeliveryState) -> Cause | None:
         """Return the cause in the details of a row; None if it cannot be read now."""
-        position = self._position
+        position = self._lease.position
         if position is None:
             raise LostReaderError
         if self._budget.left <= DETAILS_RESERVE:
             return None
         try:
             return cause_of(await self._request(position.reader, lambda: self._client.details(row)), state)
-        except TraceError as error:
+        except GraphError as error:
             logs.trace_failed(self._config.tenant, reason=str(error))
             return None
 
     def _measure(self) -> None:
-        position = self._position
+        position = self._lease.position
         if position is not None and position.watermark is not None:
             lag = self._client.service_time() - position.watermark
             metrics.trace_measured(self._config.tenant, lag=lag, requests_left=self._budget.left)

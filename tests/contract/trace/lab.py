@@ -21,7 +21,8 @@ from app.smtp.auth.oauth import TokenSource
 from app.store import Store
 from app.store.webhooks.records import Secret, Webhook
 from app.trace.client import GraphClient
-from app.trace.reader import LeaseConfig, TraceConfig, TraceReader
+from app.trace.lease import LeaseConfig
+from app.trace.reader import TraceConfig, TraceReader
 from tests.clock import JumpingClock
 from tests.contract.store.build import acceptance, claim, settle
 from tests.contract.trace.world import tenant
