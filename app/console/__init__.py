@@ -1,7 +1,8 @@
 """Web console for operators: problems and their fixes, emails, mailboxes, webhooks and the audit.
 
-It uses the same store methods as the API, no JavaScript and no resources of other hosts. It does not show the content
-of an email, and exists only if POSTERN_CONSOLE_PASSWORD is set. Public: Console, ConsoleContext, mount_console.
+It uses the same store methods as the API and no resources of other hosts, and works without JavaScript. It does not
+show the content of an email, and exists only if POSTERN_CONSOLE_PASSWORD is set. Public: Console, ConsoleContext,
+mount_console.
 """
 
 from app.console.console import Console, mount_console

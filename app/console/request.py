@@ -19,6 +19,7 @@ ACTOR = "console"  # name in the log and in the audit
 OPERATOR_COOKIE = "postern_console"
 GUEST_COOKIE = "postern_console_guest"  # separate, so that visiting the login page does not end an operator's session
 MAX_FORM_BYTES = 16 * 1024
+REFRESH_SECONDS = 5
 
 
 class PageError(Exception):
@@ -63,14 +64,19 @@ class ConsoleRequest:
         return self.http.query_params
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
-        """Render a template with the values that every page needs."""
+        """Render a template with the values that every page needs.
+
+        `live`: seconds between the page's updates of itself; 0 for none, as for errors and the responses to forms.
+        """
+        operator = self.session is not None and self.session.operator
         common = {
             "home": self.home,
             "now": self.now,
-            "operator": self.session is not None and self.session.operator,
+            "operator": operator,
             "token": self.sessions.token(self.session) if self.session else "",
+            "live": REFRESH_SECONDS if operator and status == 200 and self.http.method != "POST" else 0,
         }
-        return render_page(template, status, **common, **values)
+        return render_page(template, status, **{**common, **values})
 
     def redirect(self, path: str = "", **query: str) -> Response:
         """Redirect (303) to another page of the console."""

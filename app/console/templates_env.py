@@ -1,26 +1,30 @@
 """Jinja environment of the console: templates, filters for times and numbers, and security headers.
 
-All values are escaped. The Content-Security-Policy allows only the console's own style sheet and icon, and no script.
+All values are escaped. The Content-Security-Policy allows only the console's own style sheet, script and icon.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.responses import Response
 
 from app.mail.times import DAY, HOUR, MINUTE
 from app.store.read.backlog import COUNT_LIMIT
 
-_HERE = Path(__file__).parent / "templates"
+_HERE = Path(__file__).parent
 _CODE = re.compile("`([^`]+)`")
+_COMMAND = re.compile("`([^`]* [^`]*)`")  # code of several words
+_STEP = re.compile(r"(?:^|(?<=\s))([1-9])\. ")
 _UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"))
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS: Mapping[str, str] = {
     "content-security-policy": CONTENT_SECURITY_POLICY,
@@ -30,7 +34,28 @@ HEADERS: Mapping[str, str] = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-STATIC_FILES = {"style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+STATIC_FILES = {
+    "style.css": "text/css; charset=utf-8",
+    "console.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+
+
+class Section(NamedTuple):
+    """Entry of the navigation. `path` is below the console; a page is in the section `current_page`."""
+
+    name: str
+    path: str
+    title: str
+
+
+SECTIONS = (
+    Section("overview", "", "Overview"),
+    Section("emails", "/emails", "Emails"),
+    Section("webhooks", "/webhooks", "Webhooks"),
+    Section("suppressions", "/suppressions", "Suppressions"),
+    Section("audit", "/audit", "Audit"),
+)
 
 
 def markup(text: str) -> Markup:
@@ -38,11 +63,48 @@ def markup(text: str) -> Markup:
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - the text is escaped
 
 
+def steps(text: str) -> Markup:
+    """Mark up a fix: its steps `1. … 2. …` as a list, and each command with a button that copies it."""
+    intro, items = _split_steps(text)
+    listed = Markup("").join(Markup("<li>{}</li>").format(_with_copy_buttons(item)) for item in items)
+    ending = Markup('<ol class="steps">{}</ol>').format(listed) if items else Markup("")
+    return _with_copy_buttons(intro) + ending
+
+
+def _split_steps(text: str) -> tuple[str, Sequence[str]]:
+    """Return the text before the first step, and the steps: those whose numbers count from 1 without a gap."""
+    starts = [*_STEP.finditer(text)]
+    if len(starts) < 2 or [int(match[1]) for match in starts] != [*range(1, len(starts) + 1)]:
+        return text, ()
+    ends = [*(match.start() for match in starts[1:]), len(text)]
+    items = [text[start.end() : end].strip() for start, end in zip(starts, ends, strict=True)]
+    return text[: starts[0].start()].strip(), items
+
+
+def _with_copy_buttons(text: str) -> Markup:
+    button = r'<code>\1</code><button type="button" class="copy" data-script data-copy="\1" hidden>Copy</button>'
+    return Markup(_CODE.sub(r"<code>\1</code>", _COMMAND.sub(button, str(escape(text)))))  # noqa: S704 - escaped
+
+
 def timestamp(seconds: float) -> Markup:
-    """Format epoch seconds as a time element in UTC."""
-    at = datetime.fromtimestamp(seconds, UTC)
-    shown = at.strftime("%Y-%m-%d %H:%M:%S UTC")
-    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), shown)
+    """Format epoch seconds as a time element in UTC, which the script shows in the reader's zone."""
+    return Markup('<time datetime="{}">{}</time>').format(_iso(seconds), _utc(seconds))
+
+
+@pass_context
+def ago(context: Context, seconds: float) -> Markup:
+    """Format epoch seconds as a time element relative to `now`, such as `3 min ago`, with UTC on hover."""
+    age = context["now"] - seconds
+    shown = f"{duration(age)} ago" if age >= 0 else f"in {duration(-age)}"
+    return Markup('<time datetime="{}" title="{}" data-relative>{}</time>').format(_iso(seconds), _utc(seconds), shown)
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def duration(seconds: float) -> str:
@@ -69,16 +131,23 @@ def byte_size(value: int) -> str:
 
 
 _ENVIRONMENT = Environment(
-    loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    loader=FileSystemLoader(_HERE / "templates"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=StrictUndefined,
 )
 _ENVIRONMENT.filters |= {
     "markup": markup,
+    "steps": steps,
     "timestamp": timestamp,
+    "ago": ago,
     "duration": duration,
     "number": number,
     "bounded_count": bounded_count,
     "byte_size": byte_size,
 }
+_ENVIRONMENT.globals["sections"] = SECTIONS
 
 
 def render_page(template: str, status: int = 200, **values: Any) -> Response:
@@ -90,4 +159,4 @@ def render_page(template: str, status: int = 200, **values: Any) -> Response:
 def static_file(name: str) -> Response:
     """Return a file of STATIC_FILES, cacheable for five minutes."""
     headers = {**HEADERS, "cache-control": "max-age=300"}
-    return Response((_HERE / name).read_bytes(), headers=headers, media_type=STATIC_FILES[name])
+    return Response((_HERE / "static" / name).read_bytes(), headers=headers, media_type=STATIC_FILES[name])

