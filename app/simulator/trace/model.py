@@ -7,20 +7,13 @@ from uuid import uuid4
 
 from app.clock import Clock
 from app.simulator.recorder import ReceivedMessage
+from app.simulator.trace.errors import GraphError, ScriptedErrors
 from app.simulator.trace.fates import Fate
 from app.simulator.trace.odata import parse_filter
 from app.simulator.trace.rows import TraceRow, iso_seconds, rows_at
 from app.simulator.trace.throttle import Throttle, TraceRequest
 
 _BEARER = "Bearer "
-
-
-class GraphError(Exception):
-    """Error response of Graph. `retry_after` is in seconds."""
-
-    def __init__(self, status: int, code: str, text: str, retry_after: int | None = None) -> None:
-        super().__init__(text)
-        self.status, self.code, self.text, self.retry_after = status, code, text, retry_after
 
 
 class TraceModel:
@@ -41,7 +34,7 @@ class TraceModel:
         self._messages = messages
         self._validate = validate
         self._extra: list[TraceRow] = []
-        self._failures: list[GraphError] = []
+        self._errors = ScriptedErrors()
         self._throttle = Throttle()
 
     def add(self, *rows: TraceRow) -> None:
@@ -50,7 +43,7 @@ class TraceModel:
 
     def fail(self, status: int, *, times: int = 1, retry_after: int | None = None) -> None:
         """Answer the next `times` requests with this status."""
-        self._failures += [GraphError(status, "ScriptedFailure", "A scripted failure.", retry_after)] * times
+        self._errors.add(status, times, retry_after)
 
     def service_time(self) -> float:
         """Epoch seconds of Microsoft's clock."""
@@ -92,15 +85,18 @@ class TraceModel:
         retry_after = self._throttle.retry_after(call, self.clock.now())
         if retry_after is not None:
             raise GraphError(429, "TooManyRequests", "Too many requests.", retry_after)
-        if self._failures:
-            raise self._failures.pop(0)
-        token = authorization.removeprefix(_BEARER)
-        if not authorization.startswith(_BEARER) or not self._validate(token, self.url):
+        self._errors.check()
+        if not self._validate(bearer_token(authorization), self.url):
             raise GraphError(401, "InvalidAuthenticationToken", "Access token validation failure.")
         if not self.service_principal:
             raise GraphError(401, "UnknownError", "The service principal of the trace service does not exist.")
         if not self.permitted:
             raise GraphError(403, "Forbidden", "Missing role ExchangeMessageTrace.Read.All.")
+
+
+def bearer_token(authorization: str) -> str:
+    """Return the token of an Authorization header, "" if there is none (RFC 6750 §2.1)."""
+    return authorization.removeprefix(_BEARER) if authorization.startswith(_BEARER) else ""
 
 
 def _events(row: TraceRow) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""HTTP routes of Microsoft Graph's message trace."""
+"""HTTP application of the simulated Microsoft Graph, and its routes of the message trace."""
 
 import base64
 import json
@@ -10,7 +10,10 @@ from uuid import uuid4
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from app.simulator.trace.model import GraphError, TraceModel
+from app.simulator.trace import mailbox_routes
+from app.simulator.trace.errors import GraphError
+from app.simulator.trace.mailboxes import Mailboxes
+from app.simulator.trace.model import TraceModel
 from app.simulator.trace.odata import FilterError
 
 BASE = "/v1.0/admin/exchange/tracing/messageTraces"
@@ -18,16 +21,19 @@ _DEFAULT_TOP, _MAX_TOP = 1000, 5000
 _routes = APIRouter()
 
 
-def application(model: TraceModel) -> FastAPI:
-    """Return the application of one tenant's trace."""
+def application(model: TraceModel, mailboxes: Mailboxes) -> FastAPI:
+    """Return the application of one tenant."""
     app = FastAPI(title="Postern's Graph simulator")
-    app.state.model = model
+    app.state.model, app.state.mailboxes = model, mailboxes
     app.include_router(_routes)
+    app.include_router(mailbox_routes.routes)
     app.add_exception_handler(GraphError, _refused)
 
     @app.middleware("http")
     async def dated(request: Request, call_next: Any) -> Response:
         response: Response = await call_next(request)
+        if request.url.path.startswith(mailbox_routes.BASE):
+            mailboxes.record(request.method, request.url.path, response.status_code)
         response.headers["Date"] = formatdate(model.service_time(), usegmt=True)
         return response
 

@@ -1,4 +1,4 @@
-"""HTTPS server of the simulated message trace, with the clock, the messages and the CA of the SMTP simulator."""
+"""HTTPS server of the simulated Microsoft Graph, with the clock, the messages and the CA of the SMTP simulator."""
 
 from types import TracebackType
 from typing import Self
@@ -6,15 +6,23 @@ from typing import Self
 from app.http_server.server import HttpServer
 from app.simulator.entra import Entra
 from app.simulator.server import Simulator
+from app.simulator.trace.mailboxes import Mailboxes
 from app.simulator.trace.model import TraceModel
 from app.simulator.trace.routes import application
 
 
 class MessageTrace(TraceModel):
-    """Message trace that listens on HTTPS. `url` is the base address of Graph, and the resource of its tokens."""
+    """Message trace, and `mailboxes`, on HTTPS. `url` is the base address of Graph, and the resource of its tokens."""
 
     def __init__(self, simulator: Simulator, entra: Entra) -> None:
         super().__init__(simulator.clock, lambda: simulator.messages, entra.is_valid_for)
+        self.mailboxes = Mailboxes(
+            simulator.clock,
+            simulator.accounts,
+            lambda: simulator.messages,
+            self.fates,
+            lambda token: entra.is_valid_for(token, self.url),
+        )
         self._simulator = simulator
         self._entra = entra
         self._http_server: HttpServer | None = None
@@ -22,7 +30,7 @@ class MessageTrace(TraceModel):
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen. Port 0 selects a free one. Raises ListenError."""
         tls = self._simulator.tls_context()
-        self._http_server = HttpServer(application(self), host, port, tls=tls, date_header=False)
+        self._http_server = HttpServer(application(self, self.mailboxes), host, port, tls=tls, date_header=False)
         await self._http_server.start()
         name = next(iter(self._simulator.profile.names), "localhost")
         self.url = f"https://{name}:{self._http_server.port}"

@@ -9,6 +9,7 @@ import pytest
 from app.clock import Clock
 from app.simulator import ExchangeLimits, Simulator
 from tests.contract.simulator.client import ACCOUNT, Client
+from tests.contract.simulator.graph import Graph, running_graph
 
 Start = Callable[..., Awaitable[Simulator]]
 Ready = Callable[..., Awaitable[Client]]
@@ -50,3 +51,10 @@ def ready(clients: list[Client]) -> Ready:
         return clients[-1]
 
     return opened
+
+
+@pytest.fixture
+async def graph() -> AsyncIterator[Graph]:
+    """Running Graph, without mail."""
+    async with running_graph() as graph:
+        yield graph
