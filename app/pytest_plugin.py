@@ -40,8 +40,12 @@ class SimulatedOffice365:
             raise TimeoutError(response.json()["detail"])
         return [self._get(f"/messages/{row['id']}") for row in response.raise_for_status().json()]
 
-    def fail(self, **fault: Any) -> None:
-        """Add a fault, for example `fail(named="mailbox_full", times=1)`. Raises ValueError if it is not one."""
+    def fail(self, named: str | None = None, **conditions: Any) -> None:
+        """Add a fault, for example `fail("lost_reply")` or `fail(at="dot", do={"action": "drop"}, times=1)`.
+
+        Raises ValueError if it is not one.
+        """
+        fault = conditions if named is None else {"named": named, **conditions}
         response = self._http.post("/faults", json=fault)
         if response.is_client_error:
             raise ValueError(response.json()["detail"])

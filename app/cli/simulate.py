@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,7 @@ from app import logs
 from app.cli.exit_codes import Exit, end, run
 from app.cli.output.terminal import console
 from app.clock import Clock
-from app.simulator import Account, Fault, ServerProfile, Simulator, load_faults
+from app.simulator import Account, Fault, ServerProfile, Simulator, find_faults
 from app.simulator.entra import TENANT, App, Entra
 from app.simulator.run import Ports
 from app.simulator.run import run as run_simulator
@@ -35,7 +34,9 @@ def simulate(
     name: Annotated[list[str] | None, typer.Option(help="Additional host names for the certificate.")] = None,
     ca_file: Annotated[Path | None, typer.Option(help="Write the CA certificate to this file.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Write every accepted message to this folder as .eml.")] = None,
-    faults: Annotated[Path | None, typer.Option(help="Fault script (TOML or JSON).")] = None,
+    faults: Annotated[
+        list[str] | None, typer.Option(help="Name of a ready fault, or file of a fault script (TOML or JSON).")
+    ] = None,
     keep: Annotated[int, typer.Option(min=1, help="Maximum number of messages in memory.")] = 1000,
     speed: Annotated[float, typer.Option(min=0.001, help="Speed of the clock; 2 is twice as fast.")] = 1.0,
     oauth: Annotated[
@@ -49,7 +50,7 @@ def simulate(
     simulator = Simulator(
         clock=Clock(speed=speed),
         profile=ServerProfile(names=tuple(name or ())),
-        faults=_read_script(faults),
+        faults=[fault for source in faults or () for fault in _find_faults(source)],
         max_records=keep,
         folder=folder,
     )
@@ -68,11 +69,11 @@ def _read_secret(file: Path | None) -> str:
     return file.read_text("utf-8").strip() if file else ""
 
 
-def _read_script(file: Path | None) -> Sequence[Fault]:
+def _find_faults(source: str) -> list[Fault]:
     try:
-        return load_faults(file) if file else ()
+        return find_faults(source)
     except (OSError, ValueError) as error:
-        raise end(Exit.CONFIG, f"{file}: {error}") from None
+        raise end(Exit.CONFIG, f"{source}: {error}") from None
 
 
 async def _until_stopped(simulator: Simulator, entra: Entra | None, ports: Ports, ca_file: Path | None) -> None:

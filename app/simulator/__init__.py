@@ -28,7 +28,7 @@ from app.simulator.faults.actions import (
     SlowWrite,
 )
 from app.simulator.faults.fault import Fault, Point
-from app.simulator.faults.script import FaultScript, ScriptedFault, load_faults
+from app.simulator.faults.script import FaultScript, ScriptedFault, find_faults, load_faults
 from app.simulator.limits import ExchangeLimits, OverMinute
 from app.simulator.protocol import replies
 from app.simulator.recorder import Login, ReceivedMessage, RecordedSession, Violation
@@ -64,6 +64,7 @@ __all__ = [
     "SlowRead",
     "SlowWrite",
     "Violation",
+    "find_faults",
     "load_faults",
     "replies",
 ]

@@ -30,6 +30,7 @@ from app.settings.toml_file import CONFIG
 from app.simulator import Point, Simulator, replies
 from app.simulator.control_api import control_api
 from app.simulator.faults import actions
+from app.simulator.faults.catalogue import CATALOGUE
 from app.store.read.records import Backlog
 
 ROOT = Path(__file__).parents[2]
@@ -235,6 +236,11 @@ def _fault_actions_table() -> str:
     return "\n".join(["| `action` | members | effect |", "|---|---|---|", *rows])
 
 
+def _ready_faults_table() -> str:
+    rows = [f"| `{name}` | {ready.server} | {ready.result} |" for name, ready in CATALOGUE.items()]
+    return "\n".join(["| name | simulated server | email of Postern |", "|---|---|---|", *rows])
+
+
 def _named_faults_table() -> str:
     codes = {name: re.match(r"\d{3}(?: \d\.\d+\.\d+)?", text) for name, text in replies.ROWS.items()}
     rows = [f"| `{name}` | `{replies.ROWS[name].phase}` | {code[0]} |" for name, code in codes.items() if code]
@@ -258,6 +264,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "simulator-routes": _simulator_routes_table,
     "fault-points": _fault_points_table,
     "fault-actions": _fault_actions_table,
+    "ready-faults": _ready_faults_table,
     "named-faults": _named_faults_table,
 }
 

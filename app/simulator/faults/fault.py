@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass as validated
 
 from app.mail.outcome.attempt import Phase
 from app.simulator.faults.actions import FaultAction, FaultContext, Say
+from app.simulator.faults.catalogue import CATALOGUE
 from app.simulator.protocol.replies import ROWS
 
 
@@ -54,11 +55,15 @@ class Fault:
 
     @classmethod
     def named(cls, name: str, /, *, close: bool | None = None, **conditions: Any) -> Self:
-        """Return the fault that sends the error reply `name` of replies.ROWS in the phase in which Exchange sends it.
+        """Return the fault `name` of the catalogue, or the error reply `name` of replies.ROWS at Exchange's own point.
 
         `conditions` are other fields of Fault, `at` among them. After a 421 the connection is closed
         (RFC 5321 §3.8), unless `close` is False. Raises KeyError.
         """
+        if name in CATALOGUE:
+            row = {"name": name, **CATALOGUE[name].row, **conditions}
+            reply = row.pop("named", None)
+            return cls(**row) if reply is None else cls.named(reply, close=close, **row)
         text = ROWS[name]
         say = Say(str(text), close=text.startswith("421") if close is None else close)
         return cls(**{"at": _POINTS[text.phase], "do": say, "name": name, **conditions})
@@ -90,12 +95,12 @@ _FAULT: TypeAdapter[Fault] = TypeAdapter(Fault)
 
 
 def parse_fault(row: Mapping[str, Any]) -> Fault:
-    """Parse a fault from JSON or TOML: the fields of Fault, or `named = "<row>"` with conditions. Raises ValueError."""
+    """Parse a fault from JSON or TOML: the fields of Fault, or `named` with conditions. Raises ValueError."""
     if "named" not in row:
         return _FAULT.validate_python(dict(row))
     name = row["named"]
-    if name not in ROWS:
-        raise ValueError(f"no reply is named {name!r}; see app/simulator/protocol/error_replies.toml")
+    if name not in CATALOGUE and name not in ROWS:
+        raise ValueError(f"no fault is named {name!r}; ready faults: {', '.join(CATALOGUE)}")
     return Fault.named(name, **{key: value for key, value in row.items() if key != "named"})
 
 

@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 
 from app.simulator.faults.actions import FaultContext
+from app.simulator.faults.catalogue import CATALOGUE
 from app.simulator.faults.fault import Fault, Point, parse_fault
 
 
@@ -87,6 +88,15 @@ class FaultScript:
             if await scripted.apply(context):
                 return True
         return False
+
+
+def find_faults(source: str) -> list[Fault]:
+    """Return the ready fault of this name, or the faults of the script in this file. Raises OSError, ValueError."""
+    if source in CATALOGUE:
+        return [Fault.named(source)]
+    if not Path(source).exists():
+        raise ValueError(f"neither a file nor a ready fault; ready faults: {', '.join(CATALOGUE)}")
+    return load_faults(Path(source))
 
 
 def load_faults(path: Path) -> list[Fault]:
