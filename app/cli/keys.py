@@ -52,6 +52,14 @@ IgnoreSuppressions = Annotated[
     ),
 ]
 
+RetryUnseen = Annotated[
+    bool | None,
+    typer.Option(
+        "--retry-unseen/--no-retry-unseen",
+        help="Send held emails again that Exchange's message trace does not contain.",
+    ),
+]
+
 
 @commands.command()
 def create(
@@ -70,11 +78,13 @@ def create(
     bytes_per_minute: BytesPerMinute = None,
     bytes_per_day: BytesPerDay = None,
     ignore_suppressions: IgnoreSuppressions = None,
+    retry_unseen: RetryUnseen = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a key. Its secret is shown once, and stored only as a hash."""
     limits = (per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
-    restrictions = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits, ignore_suppressions)
+    options = (ignore_suppressions, retry_unseen)
+    restrictions = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits, *options)
     name = _read("NAME", key_policy.name, name)
     policy = _read("policy", key_policy.validate, Policy(**restrictions))
     key = Key(uuid4(), name, permission or Permission.SENDING_ACCESS, Clock().now(), policy)
@@ -123,13 +133,15 @@ def update(
     bytes_per_minute: BytesPerMinute = None,
     bytes_per_day: BytesPerDay = None,
     ignore_suppressions: IgnoreSuppressions = None,
+    retry_unseen: RetryUnseen = None,
     disabled: Annotated[
         bool | None, typer.Option("--disable/--enable", help="Refuse the key until it is enabled again.")
     ] = None,
 ) -> None:
     """Change a key. Options that are not given stay as they are; an empty value ("") removes a limit."""
     limits = (per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
-    changes = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits, ignore_suppressions)
+    options = (ignore_suppressions, retry_unseen)
+    changes = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits, *options)
     others = {"name": name and _read("--name", key_policy.name, name), "permission": permission, "disabled": disabled}
     changes |= {member: value for member, value in others.items() if value is not None}
     revision = KeyRevision(id, changes, Clock().now(), ACTOR)
@@ -188,6 +200,7 @@ _RULES: Mapping[str, Callable[[Any], Any]] = {
     "bytes_per_minute": _byte_limit,
     "bytes_per_day": _byte_limit,
     "ignore_suppressions": lambda text: key_policy.lanes(_items(text)),
+    "retry_unseen": bool,
 }
 
 

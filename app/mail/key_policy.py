@@ -28,7 +28,7 @@ class PolicyError(ValueError):
 
 @frozen
 class Policy:
-    """Restrictions of one key, and its exemption from the suppression list. Empty values have no effect.
+    """Restrictions of one key, and what is permitted to it alone. Empty values have no effect.
 
     At most one of `recipients` (only these are accepted), `redirect_to` (all mail is sent to this address) and `sink`
     (no mail is sent) is set.
@@ -47,6 +47,7 @@ class Policy:
     bytes_per_minute: int | None = None
     bytes_per_day: int | None = None
     ignore_suppressions: tuple[Lane, ...] = ()  # lanes whose emails are sent to suppressed recipients, too
+    retry_unseen: bool = False  # held emails that Exchange has not seen are sent again
 
     @property
     def default_lane(self) -> Lane:

@@ -188,6 +188,11 @@ class Settings(StoreSettings, MailboxSettings):
         description="Hours after which an email that is held with an unknown outcome and is not in the trace counts "
         "as not seen by Exchange.",
     )
+    trace_retry_unseen: bool = Field(
+        False,
+        description="Send an email that Exchange has not seen again, unless it has expired; else a person decides. Also a "
+        "setting of each pool (`trace_retry_unseen`), and a policy of each API key (`retry_unseen`).",
+    )
     graph_url: Annotated[str, AfterValidator(check_graph_url)] = Field(GRAPH, description="Address of Microsoft Graph.")
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         25.0, description="Seconds that a stop waits for messages in flight."

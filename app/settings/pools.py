@@ -35,6 +35,9 @@ class PoolSettings(BaseModel):
     default_sender: Annotated[str | None, AfterValidator(validators.sender)] = Field(
         None, description="`From` of a message without one; the first pool that has one counts."
     )
+    trace_retry_unseen: bool | None = Field(
+        None, description="Whether its emails that Exchange has not seen are sent again; by default as at top level."
+    )
     mailboxes: tuple[MailboxSettings, ...] = Field(min_length=1, description="`[[pools.mailboxes]]`, at least one.")
 
 
@@ -54,7 +57,7 @@ def complete_pools(pools: Sequence[PoolSettings], top: Mapping[str, Any]) -> tup
         for i, pool in enumerate(pools)
     ]
     _check_certificates(one for row in placed for one in row)
-    completed = tuple(_with(pool, [one for one, _ in row]) for pool, row in zip(pools, placed, strict=True))
+    completed = tuple(_with(pool, [one for one, _ in row], top) for pool, row in zip(pools, placed, strict=True))
     _check_pools(completed)
     return completed
 
@@ -70,16 +73,17 @@ def _alone(top: Mapping[str, Any]) -> PoolSettings:
     only = MailboxSettings.alone(top)
     _check_certificates([(only, SettingLocation())])
     facts = {"name": ALONE, "senders": top["senders"], "default_sender": top["default_sender"]}
-    pool = _with(PoolSettings.model_construct(**facts), [only])
+    pool = _with(PoolSettings.model_construct(**facts), [only], top)
     if _stray(pool, routes([pool])):
         fix = f"Add it to {variable('senders')}, or give one of these"
         raise setting_error(variable("default_sender"), f"{pool.default_sender!r} is not among the senders", fix)
     return pool
 
 
-def _with(pool: PoolSettings, mailboxes: Sequence[MailboxSettings]) -> PoolSettings:
+def _with(pool: PoolSettings, mailboxes: Sequence[MailboxSettings], top: Mapping[str, Any]) -> PoolSettings:
     senders = pool.senders or tuple(one.mailbox for one in mailboxes)
-    return pool.model_copy(update={"mailboxes": tuple(mailboxes), "senders": senders})
+    retry = top["trace_retry_unseen"] if pool.trace_retry_unseen is None else pool.trace_retry_unseen
+    return pool.model_copy(update={"mailboxes": tuple(mailboxes), "senders": senders, "trace_retry_unseen": retry})
 
 
 def _check_certificates(placed: Iterable[Placed]) -> None:

@@ -16,10 +16,10 @@ _LOGIN = ("password", "client_secret_next", "client_certificate", "client_certif
 
 @frozen
 class TraceApp:
-    """App that reads the trace of a tenant, as the settings of a mailbox, and the sender patterns of the tenant."""
+    """App that reads the trace of a tenant, as the settings of a mailbox, and the pools with its mailboxes."""
 
     tenant: str
-    senders: tuple[str, ...]
+    pools: tuple[PoolSettings, ...]
     login: MailboxSettings
 
 
@@ -50,14 +50,14 @@ def check_trace(pools: Iterable[PoolSettings], top: Mapping[str, Any]) -> None:
 
 def trace_apps(pools: Iterable[PoolSettings], top: Any) -> list[TraceApp]:
     """Return one app for each tenant: that of POSTERN_TRACE_CLIENT_ID, or those of the mailboxes."""
-    senders: dict[str, list[str]] = {}
+    found: dict[str, dict[str, PoolSettings]] = {}
     logins: dict[str, MailboxSettings] = {}
     for pool in pools:
         for one in pool.mailboxes:
             tenant = top.trace_tenant_id or one.tenant_id or "managed identity"
-            senders.setdefault(tenant, []).extend(pool.senders)
+            found.setdefault(tenant, {})[pool.name] = pool
             logins.setdefault(tenant, _login(one, top))
-    return [TraceApp(tenant, tuple(senders[tenant]), login) for tenant, login in logins.items()]
+    return [TraceApp(tenant, tuple(found[tenant].values()), login) for tenant, login in logins.items()]
 
 
 def _login(one: MailboxSettings, top: Any) -> MailboxSettings:

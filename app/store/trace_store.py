@@ -3,12 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from uuid import UUID
 
 from app.store.db.reader import Reader as DatabaseReader
 from app.store.db.writer import Writer
-from app.store.records import FIRST_ID
 from app.store.trace import apply, match, readers, unseen
-from app.store.trace.records import Applied, HoldRequest, Match, Position, Progress, Reader, Report, Reports, Unseen
+from app.store.trace.records import (
+    Applied,
+    HoldRequest,
+    Match,
+    Position,
+    Progress,
+    Reader,
+    Report,
+    Reports,
+    Scope,
+    Unseen,
+    UnseenFound,
+)
 
 
 class TraceStore:
@@ -34,23 +46,24 @@ class TraceStore:
         """Store progress. False: the lease was lost."""
         return await self._write(readers.advance, progress)
 
-    async def matches(self, reports: Sequence[Report]) -> list[Match]:
+    async def matches(self, reports: Sequence[Report], scope: Scope) -> list[Match]:
         """Return the match of each report, in order, without a change."""
-        return await self._read(partial(match.matches, reports=reports))
+        return await self._read(partial(match.matches, reports=reports, scope=scope))
 
     async def apply(self, batch: Reports) -> Applied | None:
         """Apply up to `apply.BATCH_SIZE` reports in one commit. None: the lease was lost."""
         return await self._write(apply.apply, replace(batch, suppression_lifetime=self.suppression_lifetime))
 
-    async def mark_unseen(self, reader: Reader, before: float) -> int:
-        """Explain held emails that Exchange's trace should contain and does not; return their number.
+    async def oldest_unknown(self) -> float | None:
+        """Return when the last attempt of the oldest held email with an unknown outcome ended; None without one."""
+        return await self._read(unseen.oldest_unknown)
 
-        `before`: their last attempt ended before this time (epoch seconds).
-        """
-        number, after = 0, FIRST_ID
-        while found := await self._write(unseen.mark_unseen, Unseen(reader, before, after)):
-            number += found[0]
-            if found[1] is None:
+    async def mark_unseen(self, request: Unseen) -> UnseenFound:
+        """Explain, or send again, held emails that Exchange's trace should contain and does not: all of them."""
+        explained, retried = 0, tuple[UUID, ...]()
+        while found := await self._write(unseen.mark_unseen, request):
+            explained, retried = explained + found.explained, retried + found.retried
+            if found.next is None:
                 break
-            after = found[1]
-        return number
+            request = replace(request, after=found.next)
+        return UnseenFound(explained, retried, None)

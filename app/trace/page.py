@@ -16,7 +16,7 @@ from app.mail.delivery.states import DeliveryState, reported_state
 from app.mail.delivery.trace_row import TraceRow
 from app.mail.times import HOUR
 from app.store.trace.apply import BATCH_SIZE
-from app.store.trace.records import Applied, Match, Reader, Report, Reports
+from app.store.trace.records import Applied, Match, Reader, Report, Reports, Scope
 from app.store.trace_store import TraceStore
 from app.trace.lease import LostReaderError
 
@@ -30,11 +30,11 @@ _WITH_CAUSE = frozenset({DeliveryState.BOUNCED, DeliveryState.DELAYED})
 class PageProcessor:
     """Pages of one tenant. `find_cause` returns the cause of a row, or None if it cannot be read now."""
 
-    def __init__(self, store: TraceStore, clock: Clock, find_cause: FindCause, own_domains: frozenset[str]) -> None:
+    def __init__(self, store: TraceStore, clock: Clock, find_cause: FindCause, scope: Scope) -> None:
         self._store = store
         self._clock = clock
         self._find_cause = find_cause
-        self._own_domains = own_domains
+        self._scope = scope
         self._seen: OrderedDict[tuple[UUID, str], DeliveryState | None] = OrderedDict()
 
     async def process(self, reader: Reader, rows: Sequence[TraceRow], service_time: float) -> None:
@@ -46,7 +46,7 @@ class PageProcessor:
 
     async def _apply(self, reader: Reader, fresh: Sequence[Report], service_time: float) -> None:
         """Apply what can change something; rows of other mail are the most, and cost one query."""
-        matches = await self._store.matches(fresh)
+        matches = await self._store.matches(fresh, self._scope)
         wanted = []
         for report, match in zip(fresh, matches, strict=True):
             if match in (Match.FOREIGN, Match.OTHER_RECIPIENT):
@@ -57,7 +57,7 @@ class PageProcessor:
                 wanted.append(complete)
         if not wanted:
             return
-        applied = await self._store.apply(Reports(reader, tuple(wanted), self._clock.now(), self._own_domains))
+        applied = await self._store.apply(Reports(reader, tuple(wanted), self._clock.now(), self._scope))
         if applied is None:
             raise LostReaderError
         for report, match in zip(wanted, applied.matches, strict=True):

@@ -18,7 +18,8 @@ from app.mail.delivery.bounce import Cause, cause_of
 from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import TraceRow
 from app.mail.times import HOUR
-from app.store.trace.records import Position, Progress, Reader
+from app.store.records import FIRST_ID
+from app.store.trace.records import Position, Progress, Reader, Scope, Unseen
 from app.store.trace_store import TraceStore
 from app.trace import graph, window
 from app.trace.budget import RequestBudget
@@ -36,10 +37,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class TraceConfig:
-    """Tenant and the domains of its senders. `settle_hours`: after them a held email without a row was not seen."""
+    """Tenant and its emails. `settle_hours`: after them a held email without a row was not seen."""
 
     tenant: str
-    domains: frozenset[str]
+    scope: Scope
     settle_hours: float
 
 
@@ -62,7 +63,7 @@ class TraceReader:
         self._replica = replica
         self._lease = ReaderLease(store, config.tenant, replica, lease or LeaseConfig())
         self._budget = RequestBudget(store, clock, client.service_time)
-        self._pages = PageProcessor(store, clock, self._find_cause, config.domains)
+        self._pages = PageProcessor(store, clock, self._find_cause, config.scope)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -108,14 +109,28 @@ class TraceReader:
         if position.watermark is None:  # the answer tells Microsoft's time, which the range needs
             await self._request(reader, lambda: self._client.first_page(f"messageId eq '<{self._replica}>'"))
         now = self._client.service_time() - 1.0  # a range in the future is refused
-        await self._read(reader, window.pass_range(position.watermark, now))
-        position = await self._progress(position, Progress(reader, watermark=now))
+        for times in window.pass_ranges(await self._watermark(position, now), now):
+            await self._read(reader, times)
+            position = await self._progress(position, Progress(reader, watermark=times.end))
         if (older := window.sweep_range(position.swept_at, now)) is not None:
             await self._read(reader, older)
             position = await self._progress(position, Progress(reader, swept_at=now))
-        before = self._clock.now() - self._config.settle_hours * HOUR
-        if number := await self._store.mark_unseen(reader, before):
-            logs.trace_unseen(number)
+        await self._mark_unseen(reader, now)
+
+    async def _watermark(self, position: Position, now: float) -> float:
+        if position.watermark is not None:
+            return position.watermark
+        return window.first_watermark(now, await self._store.oldest_unknown())
+
+    async def _mark_unseen(self, reader: Reader, now: float) -> None:
+        """Explain, or send again, what the trace should contain. `now`: by Microsoft's clock, as ours may be wrong."""
+        since, before = now - window.MAX_AGE + window.OVERLAP, now - self._config.settle_hours * HOUR
+        request = Unseen(reader, self._config.scope, since, before, self._clock.now(), FIRST_ID)
+        found = await self._store.mark_unseen(request)
+        if found.explained:
+            logs.trace_unseen(found.explained)
+        for email in found.retried:
+            logs.retried(email, key="message trace")
 
     async def _progress(self, position: Position, progress: Progress) -> Position:
         if not await self._store.advance(progress):
@@ -130,7 +145,7 @@ class TraceReader:
 
     async def _read(self, reader: Reader, times: TimeRange) -> None:
         """Read all rows of a range. Raises GraphError: some were not read."""
-        for asked in window.filters(times, self._config.domains):
+        for asked in window.filters(times, self._config.scope.own_domains):
             page = await self._request(reader, _first(self._client, asked))
             await self._pages.process(reader, page.rows, self._client.service_time())
             while page.next_link is not None:

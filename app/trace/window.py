@@ -3,7 +3,7 @@
 Rows appear minutes late and change their status afterwards, so each pass reads the last hours again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ OVERLAP = 4.0 * HOUR  # read again in each pass
 SWEEP = 48.0 * HOUR  # read again in each sweep
 SWEEP_INTERVAL = 2.0 * HOUR
 MAX_RANGE = 10.0 * DAY  # of one request (Graph)
+MAX_AGE = 89.0 * DAY  # Graph has the rows of 90 days
 _ANY = "*"
 
 
@@ -23,10 +24,17 @@ class TimeRange(NamedTuple):
     end: float
 
 
-def pass_range(watermark: float | None, now: float) -> TimeRange:
-    """Return the range of a pass at `now`: from the watermark, so that a gap after an outage is read too."""
-    start = now - SWEEP if watermark is None else min(watermark, now) - OVERLAP
-    return TimeRange(max(start, now - MAX_RANGE), now)
+def pass_ranges(watermark: float, now: float) -> Iterator[TimeRange]:
+    """Yield the ranges of a pass at `now`, oldest first: from the watermark on, so that a gap is read too."""
+    start = max(min(watermark, now) - OVERLAP, now - MAX_AGE)
+    while start < now:
+        yield TimeRange(start, end := min(start + MAX_RANGE, now))
+        start = end
+
+
+def first_watermark(now: float, oldest_unknown: float | None) -> float:
+    """Return the watermark of a first pass. Older rows are of use only for emails with an unknown outcome."""
+    return min(now - SWEEP, now if oldest_unknown is None else oldest_unknown)
 
 
 def sweep_range(swept_at: float | None, now: float) -> TimeRange | None:

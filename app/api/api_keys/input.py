@@ -115,6 +115,7 @@ class KeyRevisionInput(JsonInput):
     ignore_suppressions: Annotated[
         tuple[Lane, ...], PlainValidator(partial(_texts, key_policy.lanes), list[Lane] | None)
     ] = describe(view.IGNORE_SUPPRESSIONS, default=())
+    retry_unseen: _Boolean = describe(view.RETRY_UNSEEN, default=False)
     disabled: _Boolean = describe(view.DISABLED, default=False)
 
 

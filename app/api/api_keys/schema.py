@@ -46,6 +46,7 @@ KEY: dict[str, Any] = {
     "redirect_to": None,
     "sink": False,
     "ignore_suppressions": [],
+    "retry_unseen": False,
     "disabled": False,
     "created_at": AT,
     "last_used_at": LATER,

@@ -28,6 +28,10 @@ RECIPIENTS_PER_DAY = "Recipients in a day (UTC), over all its messages; null: no
 BYTES_PER_MINUTE = "Bytes of composed messages in a minute of the clock; null: no limit."
 BYTES_PER_DAY = "Bytes of composed messages in a day (UTC); null: no limit."
 IGNORE_SUPPRESSIONS = "Lanes whose emails are sent to addresses on the suppression list, too; empty: none."
+RETRY_UNSEEN = (
+    "Emails that are held with an unknown outcome, and that Exchange's message trace does not contain after "
+    "`POSTERN_TRACE_SETTLE_HOURS`, are sent again by themselves."
+)
 DISABLED = "Requests with the key are refused until it is enabled again."
 
 
@@ -62,6 +66,7 @@ class KeyObject(TypedDict):
     bytes_per_minute: Annotated[int | None, describe(BYTES_PER_MINUTE)]
     bytes_per_day: Annotated[int | None, describe(BYTES_PER_DAY)]
     ignore_suppressions: Annotated[Sequence[Lane], describe(IGNORE_SUPPRESSIONS)]
+    retry_unseen: Annotated[bool, describe(RETRY_UNSEEN)]
     disabled: Annotated[bool, describe(DISABLED)]
     created_at: Timestamp
     last_used_at: Annotated[Timestamp | None, describe("Accurate to one minute.")]

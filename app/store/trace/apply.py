@@ -66,7 +66,7 @@ def apply(connection: Connection, batch: Reports) -> Applied | None:
     """Apply reports. None: the lease was lost, and nothing is written."""
     if not is_held(connection, batch.reader):
         return None
-    matcher, changes = Matcher(connection, batch.reports, lock=True), _Changes()
+    matcher, changes = Matcher(connection, batch.reports, batch.scope, lock=True), _Changes()
     order = sorted(range(len(batch.reports)), key=lambda place: batch.reports[place].row.received_at)
     matches = {place: _note(matcher, batch.reports[place], changes) for place in order}
     confirmed = _confirm(connection, changes.held, batch.now)

@@ -12,7 +12,7 @@ from app.mail.delivery.matching import assign, email_id, recipient_key
 from app.mail.delivery.states import DeliveryState, next_state
 from app.mail.lifecycle import MessageState, RecipientState
 from app.store.schema import CALLERS_MESSAGE_ID, messages, recipients, traces
-from app.store.trace.records import Match, Report
+from app.store.trace.records import Match, Report, Scope
 
 _WIDTH = 500  # ids in one statement
 
@@ -21,7 +21,7 @@ _IDS: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
 _CALLED: BindParameter[list[str]] = bindparam("called", expanding=True)
 
 _CALLERS = select(_m.id).where(CALLERS_MESSAGE_ID, _m.message_id.in_(_CALLED))
-_EMAILS = select(_m.id, _m.message_id, _m.state).where(_m.id.in_(_IDS)).order_by(_m.id)
+_EMAILS = select(_m.id, _m.message_id, _m.state, _m.pool).where(_m.id.in_(_IDS)).order_by(_m.id)
 _RECIPIENTS = (
     select(_r.message_id, _r.address, _r.state, _t.state.label("delivery"), _t.network_id, _t.duplicate_id)
     .outerjoin(traces, and_(_t.message_id == _r.message_id, _t.address == _r.address))
@@ -52,12 +52,15 @@ Candidates = Mapping[tuple[str, str], Sequence[Candidate]]
 
 
 class Matcher:
-    """Recipients of the emails of some rows, by Message-ID and comparable address."""
+    """Recipients of the emails of some rows, by Message-ID and comparable address.
 
-    def __init__(self, connection: Connection, reports: Iterable[Report], *, lock: bool = False) -> None:
+    Emails of other tenants are foreign: one of them to this tenant has a row here too, with another network id.
+    """
+
+    def __init__(self, connection: Connection, reports: Iterable[Report], scope: Scope, *, lock: bool = False) -> None:
         """`lock`: no other transaction changes these emails until the commit."""
         called = {report.row.message_id for report in reports}
-        self._emails = _emails(connection, called, lock=lock)
+        self._emails = _emails(connection, called, scope, lock=lock)
         self._recipients = _recipients(connection, self._emails)
         self._known = {row.message_id for row in self._emails.values()}
 
@@ -78,13 +81,15 @@ class Matcher:
         return (Match.CHANGED if changed else Match.UNCHANGED), found
 
 
-def matches(connection: Connection, reports: Sequence[Report]) -> list[Match]:
+def matches(connection: Connection, reports: Sequence[Report], scope: Scope) -> list[Match]:
     """Return the match of each report, without a change."""
-    matcher = Matcher(connection, reports)
+    matcher = Matcher(connection, reports, scope)
     return [matcher.find(report)[0] for report in reports]
 
 
-def _emails(connection: Connection, called: Iterable[str], *, lock: bool) -> dict[UUID, Row[*tuple[Any, ...]]]:
+def _emails(
+    connection: Connection, called: Iterable[str], scope: Scope, *, lock: bool
+) -> dict[UUID, Row[*tuple[Any, ...]]]:
     """Return the emails with these Message-IDs, by id."""
     names = sorted(called)
     ids = {id for name in names if (id := email_id(name))}
@@ -94,7 +99,7 @@ def _emails(connection: Connection, called: Iterable[str], *, lock: bool) -> dic
     wanted, found = {*names}, {}
     for some in _portions(ids):
         rows = connection.execute(statement, {"ids": some})
-        found.update({row.id: row for row in rows if row.message_id in wanted})
+        found.update({row.id: row for row in rows if row.message_id in wanted and row.pool in scope.pools})
     return found
 
 

@@ -31,6 +31,20 @@ class Report:
 
 
 @frozen
+class Scope:
+    """Emails of a tenant: those of its pools. `own_domains`: a bounce there never suppresses an address.
+
+    `complete`: the pools with mailboxes of this tenant alone: its trace has all their mail. `retry_unseen`: the pools
+    whose emails are sent again if Exchange has not seen them.
+    """
+
+    pools: frozenset[str]
+    complete: frozenset[str] = frozenset()
+    retry_unseen: frozenset[str] = frozenset()
+    own_domains: frozenset[str] = frozenset()
+
+
+@frozen
 class Reader:
     """Proof that a replica reads the trace of a tenant: valid while nobody else has a newer `token`."""
 
@@ -70,7 +84,7 @@ class Progress:
 
 @frozen
 class Reports:
-    """Reports to apply at `now`, fenced by the reader. `own_domains`: a bounce there never suppresses an address.
+    """Reports to apply at `now`, fenced by the reader.
 
     `suppression_lifetime`: seconds that an address is suppressed because of a bounce; None: no end.
     """
@@ -78,7 +92,7 @@ class Reports:
     reader: Reader
     reports: tuple[Report, ...]
     now: float
-    own_domains: frozenset[str] = frozenset()
+    scope: Scope
     suppression_lifetime: float | None = None
 
 
@@ -94,8 +108,20 @@ class Applied:
 
 @frozen
 class Unseen:
-    """Emails that Exchange's trace should have by now: held, with their last attempt before `before`."""
+    """Request for emails that Exchange's trace should have: their last attempt ended from `since` to `before`."""
 
     reader: Reader
+    scope: Scope
+    since: float
     before: float
+    now: float
     after: UUID  # continue after this id
+
+
+@frozen
+class UnseenFound:
+    """Effects of such a request. `next`: continue after this id; None: the end."""
+
+    explained: int
+    retried: tuple[UUID, ...]
+    next: UUID | None

@@ -16,7 +16,7 @@ def suppress(connection: Connection, bounces: Iterable[tuple[UUID, str, Cause]],
     """Record the bounces (email, address, cause) of a batch of reports."""
     found = []
     for email, address, cause in bounces:
-        own = comparable(address).rpartition("@")[2] in batch.own_domains
+        own = comparable(address).rpartition("@")[2] in batch.scope.own_domains
         if needed := may_suppress(cause.code, cause.text, own_organization=own):
             bounce = Bounce(address, cause.code, cause.text, needed)
             found.append(BounceReport(email, bounce, SeenBy.TRACE, batch.now, batch.suppression_lifetime))

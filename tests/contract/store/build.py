@@ -14,12 +14,14 @@ from app.mail.outcome.reply import Reply
 from app.store import Store
 from app.store.mailboxes.records import Replica
 from app.store.records import Acceptance, Accepted, AttemptLog, Claimed, Idempotency, MessageSummary
+from app.store.trace.records import Scope
 
 NOW = 1_800_000_000.0  # epoch seconds
 DAY = 86_400.0
 KEY = UUID(int=7)
 POOL = "default"
 MAILBOX = "noreply@contoso.com"
+SCOPE = Scope(frozenset({POOL}), complete=frozenset({POOL}))  # of a tenant's message trace
 CONTENT = b"Subject: Hello\r\n\r\nHello.\r\n"
 
 RELAYED = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]))

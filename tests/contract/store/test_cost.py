@@ -22,9 +22,10 @@ from app.store import Store
 from app.store.keys.audit_records import Action, Actor, CountedEntry, Entry
 from app.store.keys.records import Key, KeyRevision, KeyRotation, Permission
 from app.store.read.records import Selection
+from app.store.records import FIRST_ID
 from app.store.retention import RetentionCutoffs
 from app.store.suppressions.records import Additions, Removals
-from app.store.trace.records import HoldRequest, Progress, Report, Reports
+from app.store.trace.records import HoldRequest, Progress, Report, Reports, Unseen
 from tests.contract.store.build import (
     DAY,
     DEFERRED,
@@ -33,6 +34,7 @@ from tests.contract.store.build import (
     MAILBOX,
     NOW,
     RELAYED,
+    SCOPE,
     accept,
     acceptance,
     claim,
@@ -107,14 +109,14 @@ async def traces(store: Store) -> None:
     await accept(store, email)
     (claimed,) = await claim(store, 1)
     await settle(store, claimed, LOST)
-    await store.traces.mark_unseen(position.reader, NOW + DAY)
+    await store.traces.mark_unseen(Unseen(position.reader, SCOPE, 0.0, NOW + DAY, NOW, FIRST_ID))
     reports = tuple(
         Report(TraceRow(network_id, message_id, "a@example.com", NOW, "failed"), state, Cause("5.1.1", "550 5.1.1 No"))
         for message_id in (email.message.message_id, "abc@framework.example")
         for network_id, state in ((UUID(int=1), BOUNCED), (UUID(int=1), DELIVERED), (UUID(int=2), DELIVERED))
     )
-    assert len(await store.traces.matches(reports)) == len(reports)
-    assert await store.traces.apply(Reports(position.reader, reports, NOW))
+    assert len(await store.traces.matches(reports, SCOPE)) == len(reports)
+    assert await store.traces.apply(Reports(position.reader, reports, NOW, SCOPE))
     assert await store.traces.advance(Progress(position.reader, watermark=NOW, swept_at=NOW, requests=[(NOW, 8)]))
     await store.list_emails(Selection(last_event=LastEvent.BOUNCED), 20, NOW)
     await store.traces.release(position.reader)

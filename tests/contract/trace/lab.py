@@ -19,6 +19,7 @@ from app.smtp import tls
 from app.smtp.auth.grants import ClientSecret, Registration
 from app.smtp.auth.oauth import TokenSource
 from app.store import Store
+from app.store.trace.records import Scope
 from app.store.webhooks.records import Secret, Webhook
 from app.trace.client import GraphClient
 from app.trace.lease import LeaseConfig
@@ -31,6 +32,7 @@ from tests.entra import CLIENT, SECRET
 DAY = 86_400.0
 LEASE = LeaseConfig(seconds=0.5, renew_interval=2.0)
 WEBHOOK = UUID(int=77)
+SCOPE = Scope(frozenset({"default"}), complete=frozenset({"default"}), own_domains=frozenset({"contoso.com"}))
 
 
 @dataclass(slots=True)
@@ -76,12 +78,12 @@ class Lab:
         self.trace.add(row)
         return row
 
-    def reader(self, store: Store | None = None, clock: Clock | None = None) -> TraceReader:
+    def reader(self, store: Store | None = None, clock: Clock | None = None, scope: Scope | None = None) -> TraceReader:
         """Return a reader of a replica of its own."""
         clock = clock or self.clock
         client = GraphClient(self.trace.url, self.tokens, clock, tls.context(self.folder / "ca.pem"))
         self.clients.append(client)
-        config = TraceConfig(TENANT, frozenset({"contoso.com"}), 24.0)
+        config = TraceConfig(TENANT, scope or SCOPE, 24.0)
         return TraceReader((store or self.store).traces, clock, client, config, uuid4(), LEASE)
 
     async def events(self) -> Counter[tuple[str, str]]:

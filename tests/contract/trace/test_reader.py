@@ -1,5 +1,6 @@
 """The reader under faults: killed, moved between replicas, away for hours, with a wrong clock, and throttled."""
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from app.simulator.trace.throttle import LIMIT, WINDOW
 from app.store import Store
 from tests.clock import JumpingClock, autojump
 from tests.contract.store.build import LOST, RELAYED, acceptance, claim, settle
-from tests.contract.trace.lab import Lab, lab, running
+from tests.contract.trace.lab import SCOPE, Lab, lab, running
 from tests.waiting import until
 
 HOUR = 3600.0
@@ -152,7 +153,7 @@ async def test_away_for_six_hours(tmp_path: Path) -> None:
         await check(here, emails)
 
 
-@pytest.mark.parametrize("ahead", [6 * HOUR, -6 * HOUR, 400.0])
+@pytest.mark.parametrize("ahead", [6 * HOUR, -6 * HOUR, HOUR, -HOUR, 400.0])
 def test_a_wrong_clock(tmp_path: Path, ahead: float) -> None:
     """With a clock that is hours wrong the ranges are still those of Microsoft's clock."""
 
@@ -254,3 +255,61 @@ async def test_one_replica_reads(tmp_path: Path) -> None:
         await until(lambda: delivered(here, [emails[1][0]]), WAIT)
         await second.stop()
         await check(here, emails)
+
+
+@autojump
+async def test_away_for_weeks(tmp_path: Path) -> None:
+    """A gap of more days than one request may ask for is read in parts."""
+    async with lab(tmp_path) as here:
+        emails = await here.relay(3, RELAYED)
+        async with running(here.reader()):
+            here.report(emails[0][1], "u0@example.net")
+            await until(lambda: delivered(here, [emails[0][0]]), WAIT)
+        here.report(emails[1][1], "u1@example.net")
+        here.clock.jump(25 * 24 * HOUR)
+        here.report(emails[2][1], "u2@example.net")
+        async with running(here.reader()):
+            await until(lambda: delivered(here, [id for id, _ in emails]), WAIT)
+        await check(here, emails)
+
+
+@autojump
+async def test_a_first_pass_reads_back_to_the_oldest_unknown_outcome(tmp_path: Path) -> None:
+    """An email that was held weeks before the trace was switched on is confirmed, or explained."""
+    async with lab(tmp_path) as here:
+        (taken, message_id), (lost, _) = await here.relay(2, LOST)
+        here.report(message_id, "u0@example.net")
+        here.clock.jump(25 * 24 * HOUR)
+        async with running(here.reader()):
+
+            async def explained() -> bool:
+                email = await here.store.get(lost)
+                return bool(email and email.explanation and "has not seen" in email.explanation.summary)
+
+            await until(explained, WAIT)
+        email = await here.store.get(taken)
+        assert email is not None
+        assert email.state is MessageState.DONE
+
+
+@pytest.mark.parametrize("ahead", [30 * HOUR, -30 * HOUR])
+def test_a_wrong_clock_makes_no_email_unseen(tmp_path: Path, ahead: float) -> None:
+    """Microsoft's clock decides when an email with an unknown outcome should be in the trace."""
+
+    @autojump
+    async def run() -> None:
+        async with lab(tmp_path) as here:
+            ((id, message_id),) = await here.relay(1, LOST)
+            wrong = JumpingClock(origin=here.clock.origin)
+            wrong.jump(ahead)
+            scope = replace(SCOPE, retry_unseen=SCOPE.pools)
+            async with running(here.reader(clock=wrong, scope=scope)):
+                requests = len(here.trace.requests)
+                await until(lambda: len(here.trace.requests) > requests + 5 or None, WAIT)
+                email = await here.store.get(id)
+                assert email is not None
+                assert email.state is MessageState.HELD
+                here.report(message_id, "u0@example.net")
+                await until(lambda: delivered(here, [id]), WAIT)
+
+    run()

@@ -27,6 +27,7 @@ from tests.contract.store.build import (
     PAUSED,
     REFUSED,
     RELAYED,
+    SCOPE,
     accept,
     acceptance,
     claim,
@@ -73,7 +74,7 @@ async def report(store: Store, delivered: Sequence[str], bounced: Sequence[str],
         for n, (message_id, *each) in enumerate(states)
         for to, state in zip(("no@example.com", "b@example.com"), each, strict=True)
     ]
-    assert await store.traces.apply(Reports(position.reader, tuple(reports), now)) is not None
+    assert await store.traces.apply(Reports(position.reader, tuple(reports), now, SCOPE)) is not None
 
 
 async def in_every_state(store: Store, now: float = NOW) -> None:
