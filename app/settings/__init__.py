@@ -190,8 +190,8 @@ class Settings(StoreSettings, MailboxSettings):
     )
     trace_retry_unseen: bool = Field(
         False,
-        description="Send an email that Exchange has not seen again, unless it has expired; else a person decides. Also a "
-        "setting of each pool (`trace_retry_unseen`), and a policy of each API key (`retry_unseen`).",
+        description="Send an email that Exchange has not seen again, unless it has expired; else a person decides. "
+        "Also a setting of each pool (`trace_retry_unseen`), and a policy of each API key (`retry_unseen`).",
     )
     graph_url: Annotated[str, AfterValidator(check_graph_url)] = Field(GRAPH, description="Address of Microsoft Graph.")
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
