@@ -22,7 +22,7 @@ from app.api.problems.validation import string
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.explain import fill_placeholders
 from app.mail.mailbox_health import MAX_REASON, Health, one_line
-from app.mail.office365.fixes import LOGS_IN_AGAIN, SMTP_AUTH_ON
+from app.mail.office365.fixes import SMTP_AUTH_ON
 from app.mail.office365.limits import CONNECTIONS, MESSAGES_PER_MINUTE, RECIPIENTS_PER_DAY
 from app.mail.outcome.verdict import Explanation
 from app.mail.times import iso
@@ -131,7 +131,7 @@ _MAILBOX = {
     "credential": None,
     "explanation": {
         "summary": "Sending by SMTP is switched off for this mailbox.",
-        "fix": f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}".replace("<mailbox>", "noreply@contoso.com"),
+        "fix": SMTP_AUTH_ON.replace("<mailbox>", "noreply@contoso.com"),
     },
 }
 _Name: TypeAlias = Annotated[str, Path(description="The mailbox's address.", examples=["noreply@contoso.com"])]

@@ -22,7 +22,8 @@ from app.api.openapi.errors import USUAL, Error
 from app.api.openapi.operation import ErrorFormat, OperationTag, RequiredPermission, operation
 from app.api.openapi.types import Timestamp, describe
 from app.api.problems.problem import InvalidKey, MissingKey, NotReady, Problem, RestrictedKey
-from app.mail.office365.fixes import LOGS_IN_AGAIN, SMTP_AUTH_ON
+from app.mail.office365.fixes import SMTP_AUTH_ON
+from app.mail.outcome.steps import steps_of
 from app.mail.readiness import NO_DATABASE, STOPPING, Readiness, Status
 from app.metrics import CONTENT_TYPE
 from app.store import StoreError, StoreUnavailableError
@@ -35,6 +36,9 @@ class Alive(TypedDict):
     status: Literal["ok"]
 
 
+_Steps: TypeAlias = Annotated[list[str], describe("Steps of the fix, in order.")]
+
+
 class ReasonObject(TypedDict):
     """A problem and how to fix it."""
 
@@ -42,6 +46,7 @@ class ReasonObject(TypedDict):
     mailbox: NotRequired[Annotated[str, describe("The affected mailbox, if it is one; only with full access.")]]
     summary: str
     fix: str
+    steps: _Steps
 
 
 class FindingObject(TypedDict):
@@ -53,6 +58,8 @@ class FindingObject(TypedDict):
     fix: str
     facts: Mapping[str, str]
     about: Annotated[str, describe("The host and port, or the mailbox.")]
+    cause: Annotated[str, describe("Name of the rule that explains a failure. Findings with one cause have one fix.")]
+    steps: _Steps
 
 
 class ReadinessObject(TypedDict):
@@ -85,7 +92,8 @@ _HELD = {
             "check": "mailbox",
             "summary": "A mailbox is held: Sending by SMTP is switched off for this mailbox. "
             "Its emails wait and are sent when it works again.",
-            "fix": f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
+            "fix": SMTP_AUTH_ON,
+            "steps": list(steps_of(SMTP_AUTH_ON)),
         }
     ],
 }

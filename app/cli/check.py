@@ -1,16 +1,16 @@
 """Command `postern check`: check the connection of the configured mailboxes to Office 365, and print the findings."""
 
 import ipaddress
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, NoReturn
 
 import typer
 
 from app import logs
 from app.cli.exit_codes import Exit, run
-from app.cli.output.terminal import console, styled
+from app.cli.output.findings import FindingPrinter, show_finding, show_problems
+from app.cli.output.terminal import console
 from app.cli.output.text import AsJson, print_json
 from app.clock import Clock
 from app.doctor.doctor import examine
@@ -22,18 +22,6 @@ from app.settings import MailboxSettings, PoolSettings, Settings, SettingsError,
 
 _DNS_PORT = 53
 _MAX_LISTED = 20  # mailboxes in an error message
-_MARKS = {
-    StepOutcome.OK: ("✓", "green"),
-    StepOutcome.WARN: ("!", "yellow"),
-    StepOutcome.FAILED: ("✗", "bold red"),
-    StepOutcome.SKIPPED: ("-", "dim"),
-}
-_COUNT_LABELS = {
-    StepOutcome.FAILED: "failed",
-    StepOutcome.WARN: "with a warning (mail is still sent)",
-    StepOutcome.OK: "ok",
-    StepOutcome.SKIPPED: "skipped",
-}
 
 
 def check(
@@ -122,47 +110,13 @@ def _server(text: str | None) -> tuple[str, int] | None:
         raise typer.BadParameter(hint, param_hint="--name-server") from None
 
 
-class FindingPrinter:
-    """Prints findings one by one. With several mailboxes, each mailbox has a heading."""
-
-    def __init__(self, pools: Mapping[str, str]) -> None:
-        self._pools = pools  # pool name by mailbox
-        self._about = ""  # subject of the last finding
-
-    def show(self, finding: Finding) -> None:
-        """Print one finding, with a heading if its subject changes."""
-        if len(self._pools) > 1 and finding.about != self._about:
-            pool = self._pools.get(finding.about)
-            console.print()
-            console.print(styled((finding.about, "bold"), f" (pool {pool})" if pool else ""), soft_wrap=True)
-        self._about = finding.about
-        _print(finding)
-
-
 def finish(findings: Sequence[Finding], code: Exit, as_json: bool, *, shown: bool = False) -> NoReturn:
-    """Print the summary and end the command with this exit code."""
+    """Print the problems and end the command with this exit code."""
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        print_json([finding.as_json() for finding in findings])
         raise typer.Exit(code)
     if not shown:
         for finding in findings:
-            _print(finding)
-    counts = Counter(finding.outcome for finding in findings)
-    summary = ", ".join(f"{counts[outcome]} {label}" for outcome, label in _COUNT_LABELS.items() if counts[outcome])
-    console.print()
-    console.print(styled((summary, "bold red" if code else "bold green")))
+            show_finding(finding)
+    show_problems(findings, failed=bool(code))
     raise typer.Exit(code)
-
-
-def _print(finding: Finding) -> None:
-    """Print the outcome, the facts and the fix of a finding."""
-    mark, style = _MARKS[finding.outcome]
-    quiet = "dim" if finding.outcome is StepOutcome.SKIPPED else ""
-    console.print(
-        styled((f" {mark} ", style), (f"{finding.step:<13} ", quiet or "bold"), (finding.summary, quiet)),
-        soft_wrap=True,
-    )
-    for name, value in finding.facts.items():
-        console.print(styled((f"   {name}: {value}", "dim")), soft_wrap=True)
-    if finding.fix:
-        console.print(styled(("   → ", style), finding.fix), soft_wrap=True)

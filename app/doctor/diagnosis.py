@@ -4,6 +4,7 @@ Some are replaced, because they concern a waiting message or advise to run `post
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from app.doctor.finding import Finding, Step, failed
 from app.doctor.target import CheckTarget
@@ -11,7 +12,7 @@ from app.mail.explain import fill_text
 from app.mail.outcome.attempt import LOGIN_PHASES, Failure, FailureKind, Phase
 from app.mail.outcome.reply import Reply
 from app.mail.outcome.verdict import Explanation
-from app.mail.policy import judge_failure, judge_reply
+from app.mail.policy import explain_for_login, judge_failure, judge_reply
 
 _AGAIN = "Run `postern check` again."
 _AFTER_EHLO = frozenset({Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.CONTENT, Phase.DOT})
@@ -23,16 +24,19 @@ def of_reply(
     target: CheckTarget, step: Step, phase: Phase, reply: Reply, known: Mapping[str, str] | None = None
 ) -> Finding:
     """Return the finding of a refusal. `known` has values for further <names> of the fix."""
-    explanation = judge_reply(phase, reply).explanation
+    verdict = judge_reply(phase, reply)
+    explanation = explain_for_login(verdict.explanation, target.credentials.method)
     fix = fill_text(explanation.fix, {"mailbox": target.mailbox, **(known or {})})
-    return failed(step, explanation.summary, f"{fix} {_AGAIN}" if reply.transient else fix, {"reply": str(reply)})
+    fix = f"{fix} {_AGAIN}" if reply.transient else fix
+    return replace(failed(step, explanation.summary, fix, {"reply": str(reply)}), cause=verdict.rule)
 
 
 def of_failure(target: CheckTarget, step: Step, failure: Failure) -> Finding:
     """Return the finding of a failure without a reply: the observation, then its explanation."""
-    explanation = _specific(target, failure) or judge_failure(failure).explanation
+    verdict = judge_failure(failure)
+    explanation = _specific(target, failure) or verdict.explanation
     fix = fill_text(explanation.fix, {"mailbox": target.mailbox})
-    return failed(step, f"{failure.detail} {explanation.summary}".strip(), fix)
+    return replace(failed(step, f"{failure.detail} {explanation.summary}".strip(), fix), cause=verdict.rule)
 
 
 def how_to_test(target: CheckTarget) -> str:

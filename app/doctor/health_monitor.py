@@ -8,7 +8,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app import logs
@@ -142,7 +142,7 @@ class HealthMonitor:
                 await examine_logins(targets, lambda one: self._record(one, found), self._admit)
         done = {one.about for one in found if one.step is Step.AUTH or one.outcome is StepOutcome.FAILED}
         found += [replace(_NO_TIME, about=target.mailbox) for target in targets if target.mailbox not in done]
-        return DeepCheck(self._clock.now(), tuple(asdict(one) for one in found), tuple(self._reasons(found)))
+        return DeepCheck(self._clock.now(), tuple(one.as_json() for one in found), tuple(self._reasons(found)))
 
     @asynccontextmanager
     async def _admit(self, name: str) -> AsyncIterator[Finding | None]:

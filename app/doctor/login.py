@@ -10,6 +10,7 @@ from app.doctor.token_claims import Claims, check_claims
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.explain import fill_text
 from app.mail.outcome.attempt import Failure, FailureKind, Phase
+from app.mail.outcome.verdict import LoginMethod
 from app.mail.times import DAY, minute_text
 from app.smtp.auth.credentials import LoginSecret, Mechanism
 from app.smtp.auth.failure import CredentialError
@@ -24,6 +25,11 @@ class FixedCredentials:
     """Credential source that returns a secret obtained before, so that no second token is requested."""
 
     value: LoginSecret
+
+    @property
+    def method(self) -> LoginMethod:
+        """Method of the login."""
+        return LoginMethod.OAUTH if self.value.mechanism is Mechanism.XOAUTH2 else LoginMethod.PASSWORD
 
     async def secret(self) -> LoginSecret:
         """Return the secret."""

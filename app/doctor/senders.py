@@ -1,6 +1,7 @@
 """Checks on an open session: each sender at MAIL FROM, and a test message on request."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from app.mail.message.compose import compose
 from app.mail.message.message import Submission
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.outcome.verdict import Action
-from app.mail.policy import judge
+from app.mail.policy import explain_for_login, judge
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Session
 
@@ -99,9 +100,6 @@ def _test_result(target: CheckTarget, attempt: Attempt, to: Address, message_id:
             facts,
         )
     known = {"mailbox": target.mailbox, "from-address": target.sender.addr_spec}
-    return failed(
-        Step.TEST_MESSAGE,
-        verdict.explanation.summary,
-        fill_text(verdict.explanation.fix, known),
-        facts,
-    )
+    explanation = explain_for_login(verdict.explanation, target.credentials.method)
+    finding = failed(Step.TEST_MESSAGE, explanation.summary, fill_text(explanation.fix, known), facts)
+    return replace(finding, cause=verdict.rule)

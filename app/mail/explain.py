@@ -34,9 +34,7 @@ QUARANTINED = Explanation(
 CANCELLED = Explanation("It was cancelled before it was sent.", "If it is needed after all, submit it again.")
 DEFERRED = Explanation("It has not been sent yet.", "Nothing to do: Postern tries again automatically.")
 HELD = Explanation("It is held until an operator decides.", "Retry it, confirm that it was delivered, or cancel it.")
-FAILED = Explanation(
-    "It was not sent.", "To fix it: 1. Read the cause in the last reply. 2. Remove it. 3. Retry the email."
-)
+FAILED = Explanation("It was not sent.", "1. Read the cause in the last reply. 2. Remove it. 3. Retry the email.")
 
 _SUBMIT_AGAIN = "If it is still needed, submit it again: its content was removed, so it cannot be retried."
 

@@ -155,7 +155,7 @@ class Settlement:
 
 EXPIRED = Explanation(
     "It could not be sent before it expired.",
-    "To fix it: 1. Read the cause in the last attempt. 2. Remove it. 3. Retry the email or submit it again.",
+    "1. Read the cause in the last attempt. 2. Remove it. 3. Retry the email or submit it again.",
 )
 SUPERSEDED = Explanation(
     "A newer email with the same `coalesce` value replaced it before it was sent.",
@@ -167,8 +167,7 @@ SUNK = Explanation(
 )
 SUPPRESSED = Explanation(
     "Every recipient is on the suppression list, so the email was not sent.",
-    "To fix it: 1. Read in the suppression list why the address is there. 2. Remove it from the list. 3. Submit the "
-    "email again.",
+    "1. Read in the suppression list why the address is there. 2. Remove it from the list. 3. Submit the email again.",
 )
 _TRACE = (
     "Search Message trace for its Message-ID. If it is there, run `postern emails confirm <id>`; "

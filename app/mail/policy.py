@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from app.mail import office365
 from app.mail.office365 import entra
-from app.mail.office365.fixes import NOTHING, SMTP_AUTH_ON
+from app.mail.office365.fixes import ENABLE_SMTP, NOTHING
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.outcome.reply import EnhancedStatus, Reply
 from app.mail.outcome.rule import (
@@ -25,7 +25,8 @@ from app.mail.outcome.rule import (
     Rule,
     first_match,
 )
-from app.mail.outcome.verdict import Action, Confidence, Explanation, Scope, Verdict
+from app.mail.outcome.steps import numbered
+from app.mail.outcome.verdict import Action, Confidence, Explanation, LoginMethod, Scope, Verdict
 
 _CODES_4 = range(400, 500)
 _CODES_5 = range(500, 600)
@@ -86,7 +87,7 @@ DEFAULTS: tuple[Rule, ...] = (
         scope=Scope.MAILBOX,
         hold=True,
         summary="The server refused the login of the mailbox.",
-        fix="Check the mailbox's credential. " + SMTP_AUTH_ON,
+        fix=numbered("Check the mailbox's credential.", ENABLE_SMTP),
         source="RFC 4954 §6",
         known=False,
     ),
@@ -245,6 +246,11 @@ def judge_failure(failure: Failure) -> Verdict:
     return Verdict(Action.DEFER, Scope.MESSAGE, why, name, failure.detail)
 
 
+def explain_for_login(explanation: Explanation, method: LoginMethod) -> Explanation:
+    """Return the explanation for a mailbox that logs in by this method: `explanation`, unless its rule has one."""
+    return _BY_LOGIN.get((explanation, method), explanation)
+
+
 def _missing_capability(failure: Failure, why: Explanation, name: str) -> Verdict:
     """Hold the mailbox if the login method is missing; fail the message if it needs a missing extension."""
     if failure.phase is Phase.MAIL:
@@ -276,6 +282,7 @@ def _by_code(rules: Sequence[Rule]) -> Mapping[int, tuple[Rule, ...]]:
     return {code: tuple(its) for code, its in found.items()}
 
 
+_BY_LOGIN = {(rule.explanation, method): one for rule in RULES for method, one in rule.by_login.items()}
 _EXCHANGE = _by_code(office365.RULES)
 # Exchange's refusal at MAIL can include the cause of the failed login: `530 5.7.57 ... Error: 535 5.7.139 ...`.
 _CAUSE = re.compile(r"\berror: ?([45]\d\d) +", re.IGNORECASE)

@@ -12,6 +12,7 @@ from typing import Any
 
 from app.mail.explain import fill_placeholders
 from app.mail.mailbox_health import Health, MailboxCondition, as_of
+from app.mail.outcome.steps import steps_of
 from app.mail.outcome.verdict import Explanation
 
 
@@ -45,11 +46,12 @@ class Reason:
     mailbox: str = ""
     critical: bool = False  # no email can be accepted, even if the check alone is not critical
 
-    def as_json(self, *, names: bool) -> dict[str, str]:
+    def as_json(self, *, names: bool) -> dict[str, Any]:
         """Return the JSON object; without `names` it does not disclose mailboxes."""
         mailbox = {"mailbox": self.mailbox} if names and self.mailbox else {}
         explanation = fill_placeholders(self.explanation, mailbox)
-        return {"check": self.check, **mailbox, "summary": explanation.summary, "fix": explanation.fix}
+        fix = explanation.fix
+        return {"check": self.check, **mailbox, "summary": explanation.summary, "fix": fix, "steps": [*steps_of(fix)]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,9 @@ class Postern:
                 self._credential_expiries[one.mailbox] = login.expiry
                 targets.append(factory.check_target(pool, one, login, self.settings.max_message_bytes))
                 if self.settings.role != "api":
-                    self.coordinator.add(pool.name, one.mailbox, limits(one), partial(factory.sessions, one, login))
+                    self.coordinator.add(
+                        pool.name, one.mailbox, limits(one), partial(factory.sessions, one, login), login.method
+                    )
                     self._start_expiry_monitor(stack, one.mailbox, login)
         return targets
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from app import logs
 from app.background import wait
 from app.clock import Clock
+from app.mail.outcome.verdict import LoginMethod
 from app.mail.times import DAY
 from app.relay.leases import CLOCK_STEP, LEASE_SECONDS, Leases
 from app.relay.mailbox import DailyQuota, Mailbox, RelayLimits
@@ -32,6 +33,7 @@ class MailboxSpec:
     name: str
     limits: RelayLimits
     sessions: Callable[[], SessionPool]
+    method: LoginMethod | None
 
 
 class MailboxAssignment:
@@ -48,7 +50,7 @@ class MailboxAssignment:
     ) -> None:
         self.token = acquired.token
         self.name = spec.name
-        self.mailbox = Mailbox(spec.name, spec.limits, clock, tenant)
+        self.mailbox = Mailbox(spec.name, spec.limits, clock, tenant, spec.method)
         self.sessions = spec.sessions()
         self.worker = MailboxWorker(store, spec.wakeups, acquired.token, self.mailbox, self.sessions, leases, clock)
         self.started = asyncio.Event()

@@ -16,6 +16,7 @@ from uuid import uuid4
 from app import logs
 from app.background import run_periodically
 from app.clock import Clock
+from app.mail.outcome.verdict import LoginMethod
 from app.relay.assignment import MailboxAssignment, MailboxSpec
 from app.relay.leases import RENEW_INTERVAL, Leases
 from app.relay.mailbox import LimitUsage, Mailbox, RelayLimits
@@ -92,9 +93,16 @@ class MailboxCoordinator:
         self._may_evict_at = 0.0  # by the loop's time
         self._last_heartbeat_at: float | None = None
 
-    def add(self, pool: str, name: str, limits: RelayLimits, sessions: Callable[[], SessionPool]) -> None:
-        """Add a mailbox; it claims from this pool while this replica owns it."""
-        self._specs[name] = MailboxSpec(self._wakeups.pool(pool), name, limits, sessions)
+    def add(
+        self,
+        pool: str,
+        name: str,
+        limits: RelayLimits,
+        sessions: Callable[[], SessionPool],
+        method: LoginMethod | None = None,
+    ) -> None:
+        """Add a mailbox; it claims from this pool while this replica owns it. `method` selects fixes of its login."""
+        self._specs[name] = MailboxSpec(self._wakeups.pool(pool), name, limits, sessions, method)
 
     @cached_property
     def _replica(self) -> Replica:

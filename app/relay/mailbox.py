@@ -4,7 +4,7 @@ The rules of the condition are in app/mail/mailbox_health.py; this module applie
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -15,7 +15,8 @@ from app.mail.explain import fill_placeholders
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.office365.limits import MailboxLimits
 from app.mail.outcome.attempt import Attempt
-from app.mail.outcome.verdict import Verdict
+from app.mail.outcome.verdict import LoginMethod, Verdict
+from app.mail.policy import explain_for_login
 from app.mail.times import DAY, MINUTE
 from app.relay.circuit_breaker import COOLDOWN, CircuitBreaker
 from app.relay.sliding_window import SlidingWindow
@@ -65,11 +66,19 @@ class DailyQuota(Protocol):
 class Mailbox:
     """Condition, limits and count of messages under way. Everything runs on the event loop; nothing awaits."""
 
-    def __init__(self, name: str, limits: RelayLimits, clock: Clock, tenant: DailyQuota | None = None) -> None:
-        """`tenant` counts the daily recipients of all mailboxes, if they are limited."""
+    def __init__(
+        self,
+        name: str,
+        limits: RelayLimits,
+        clock: Clock,
+        tenant: DailyQuota | None = None,
+        method: LoginMethod | None = None,
+    ) -> None:
+        """`tenant` counts the daily recipients of all mailboxes, if they are limited. `method`: of the login."""
         self.name = name
         self.limits = limits
         self._clock = clock
+        self._method = method
         self._condition = MailboxCondition(since=clock.now())
         self._breaker = CircuitBreaker()
         self._messages = SlidingWindow(limits.messages_per_minute, MINUTE)
@@ -136,7 +145,10 @@ class Mailbox:
         )
 
     def _set_condition(self, condition: MailboxCondition) -> None:
-        before, self._condition = self._condition, condition
+        before = self._condition
+        if self._method and condition.explanation is not None and condition.explanation is not before.explanation:
+            condition = replace(condition, explanation=explain_for_login(condition.explanation, self._method))
+        self._condition = condition
         if condition.health is not before.health:
             _log_change(self.name, condition)
 

@@ -8,6 +8,7 @@ import pytest
 
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.outcome.attempt import FailureKind, Phase
+from app.mail.outcome.verdict import LoginMethod
 from app.simulator import Drop, Fault, Garbage, Half, Point, Reset, Say, ServerProfile, Silence, SlowWrite
 from app.smtp.auth.credentials import LoginSecret, Mechanism, Password
 from app.smtp.auth.failure import CredentialError
@@ -37,6 +38,8 @@ REPLIES = ["421 4.3.2 Service not active", "454 4.7.0 Temporary failure", "535 5
 
 class Token:
     """Bearer token, as an OAuth credential returns it."""
+
+    method = LoginMethod.OAUTH
 
     async def secret(self) -> LoginSecret:
         return LoginSecret(Mechanism.XOAUTH2, MAILBOX, "a-token-for-tests")

@@ -7,6 +7,7 @@ Codes with a hyphen are local causes. `app.mail.policy` applies the rows.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from app.mail.outcome.steps import numbered
 from app.mail.outcome.verdict import Explanation
 
 _CODES = "learn.microsoft.com/entra/identity-platform/reference-error-codes"
@@ -46,15 +47,23 @@ _SECRET = (
         name="client-secret-wrong",
         codes=("AADSTS7000215",),
         summary="Microsoft Entra refuses the app's client secret: it is wrong.",
-        fix=f"{_SECRETS}: take the secret's Value, not its Secret ID. It is shown only once; if it is lost, make a new "
-        f"one and set it in POSTERN_CLIENT_SECRET. {_READS_AGAIN}",
+        fix=numbered(
+            f"{_SECRETS}. The secret is its Value, not its Secret ID. The Value is shown only once: if it is lost, "
+            "create a new secret.",
+            "Set the Value in POSTERN_CLIENT_SECRET.",
+            _READS_AGAIN,
+        ),
     ),
     Row(
         name="client-secret-expired",
         codes=("AADSTS7000222",),
         summary="The app's client secret has expired.",
-        fix=f"{_SECRETS}: make a new one and set its Value in POSTERN_CLIENT_SECRET. {_READS_AGAIN} Next time, set "
-        "the new one in POSTERN_CLIENT_SECRET_NEXT before the old one expires.",
+        fix=numbered(
+            f"{_SECRETS}, and create a new secret.",
+            "Set its Value in POSTERN_CLIENT_SECRET. Next time, set the new one in POSTERN_CLIENT_SECRET_NEXT before "
+            "the old one expires.",
+            _READS_AGAIN,
+        ),
     ),
     Row(
         name="client-credential-missing",
@@ -66,8 +75,11 @@ _SECRET = (
         name="client-credential-refused",
         codes=("invalid_client",),
         summary="Microsoft Entra refuses the app's credential.",
-        fix=f"{_SECRETS}: check that the secret, the certificate or the federated credential that Postern uses is "
-        f"registered there and has not expired. {_READS_AGAIN}",
+        fix=numbered(
+            f"{_SECRETS}. The secret, the certificate or the federated credential that Postern uses must be registered "
+            "there and must not have expired.",
+            _READS_AGAIN,
+        ),
         source=_RFC,
     ),
 )
@@ -77,22 +89,31 @@ _ASSERTION = (
         name="client-certificate-not-registered",
         codes=("AADSTS700027", "AADSTS7000274", "AADSTS50012"),
         summary="Microsoft Entra does not accept the app's certificate: it is not registered there, or has expired.",
-        fix=f"{_SECRETS}, Certificates: upload the certificate (without its key) of POSTERN_CLIENT_CERTIFICATE, and "
-        f"compare the thumbprints. {_READS_AGAIN}",
+        fix=numbered(
+            f"{_SECRETS}, Certificates. Upload the certificate of POSTERN_CLIENT_CERTIFICATE without its key, and "
+            "compare the thumbprints.",
+            _READS_AGAIN,
+        ),
     ),
     Row(
         name="client-certificate-ended",
         codes=("AADSTS1000502", "AADSTS7000214", "AADSTS7000277"),
         summary="The app's certificate has expired, is not yet valid, or was revoked.",
-        fix=f"{_SECRETS}, Certificates: upload a new certificate and put it with its key into the file of "
-        f"POSTERN_CLIENT_CERTIFICATE. {_READS_AGAIN}",
+        fix=numbered(
+            f"{_SECRETS}, Certificates, and upload a new certificate.",
+            "Put it with its key into the file of POSTERN_CLIENT_CERTIFICATE.",
+            _READS_AGAIN,
+        ),
     ),
     Row(
         name="assertion-time",
         codes=("AADSTS700024",),
         summary="Microsoft Entra rejects the app's assertion: it is too old or from the future.",
-        fix="Set this machine's clock right (NTP). With POSTERN_FEDERATED_TOKEN_FILE, check that the program that "
-        f"writes that file still renews it. {_TRIED_AGAIN}",
+        fix=numbered(
+            "Set the clock of this machine right (NTP). With POSTERN_FEDERATED_TOKEN_FILE, check that the program that "
+            "writes that file still renews it.",
+            _TRIED_AGAIN,
+        ),
         hold=False,
     ),
     Row(
@@ -105,9 +126,11 @@ _ASSERTION = (
         name="federation-not-registered",
         codes=("AADSTS70021", "AADSTS700211", "AADSTS700212", "AADSTS7002121", "AADSTS700213"),
         summary="The app has no federated credential that matches the token in POSTERN_FEDERATED_TOKEN_FILE.",
-        fix=f"{_SECRETS}, Federated credentials: issuer, subject (system:serviceaccount:<namespace>:<service-account> "
-        "in Kubernetes) and audience (api://AzureADTokenExchange) must be exactly those of the token. It "
-        f"takes a few minutes. {_TRIED_AGAIN}",
+        fix=numbered(
+            f"{_SECRETS}, Federated credentials. Issuer, subject (system:serviceaccount:<namespace>:<service-account> "
+            "in Kubernetes) and audience (api://AzureADTokenExchange) must be exactly those of the token.",
+            f"Microsoft needs a few minutes to apply the change. {_TRIED_AGAIN}",
+        ),
         source=_FEDERATION,
     ),
 )
@@ -117,29 +140,41 @@ _APP_OR_TENANT = (
         name="app-unknown",
         codes=("AADSTS700016",),
         summary="Your organization has no app with this client id.",
-        fix=f"{_APP}, Overview: set POSTERN_CLIENT_ID to its Application (client) ID and POSTERN_TENANT_ID to its "
-        "Directory (tenant) ID, then restart Postern.",
+        fix=numbered(
+            f"{_APP}, Overview.",
+            "Set POSTERN_CLIENT_ID to its Application (client) ID and POSTERN_TENANT_ID to its Directory (tenant) ID, "
+            "then restart Postern.",
+        ),
     ),
     Row(
         name="app-disabled",
         codes=("AADSTS7000112", "AADSTS7000229"),
         summary="The app is disabled in your organization, or has no enterprise application there.",
-        fix="At https://entra.microsoft.com open Enterprise applications, the app, Properties: Enabled for users to "
-        f"sign in must be Yes. If it is not in the list, grant admin consent under App registrations. {_TRIED_AGAIN}",
+        fix=numbered(
+            "At https://entra.microsoft.com open Enterprise applications, the app, Properties. Enabled for users to "
+            "sign in must be Yes. If the app is not in the list, grant admin consent under App registrations.",
+            _TRIED_AGAIN,
+        ),
     ),
     Row(
         name="app-not-authorized",
         codes=("unauthorized_client", "AADSTS501051"),
         summary="The app may not ask for tokens in your organization.",
-        fix=f"{_APP}, API permissions: add Office 365 Exchange Online, Application permissions, SMTP.SendAsApp, and "
-        f"grant admin consent. {_TRIED_AGAIN}",
+        fix=numbered(
+            f"{_APP}, API permissions. Add the permissions that Postern needs (deploy/office365/README.md) and grant "
+            "admin consent.",
+            _TRIED_AGAIN,
+        ),
     ),
     Row(
         name="tenant-unknown",
         codes=("AADSTS90002", "AADSTS900021", "AADSTS900023", "invalid_tenant"),
         summary="There is no organization with this tenant id in this cloud.",
-        fix=f"{_APP}, Overview: set POSTERN_TENANT_ID to its Directory (tenant) ID. For a national cloud set "
-        "POSTERN_CLOUD too. Then restart Postern.",
+        fix=numbered(
+            f"{_APP}, Overview.",
+            "Set POSTERN_TENANT_ID to its Directory (tenant) ID. For a national cloud set POSTERN_CLOUD too. Then "
+            "restart Postern.",
+        ),
     ),
     Row(
         name="wrong-cloud",
@@ -159,16 +194,22 @@ _APP_OR_TENANT = (
         codes=("AADSTS53003", "AADSTS530035"),
         summary="A Conditional Access policy of your organization refuses the app, usually because of this server's IP "
         "address.",
-        fix="At https://entra.microsoft.com open Enterprise applications, the app, Sign-in logs, Service principal "
-        "sign-ins: the failed one names the policy. Allow this server's public IP address there, or exclude the app. "
-        f"{_TRIED_AGAIN}",
+        fix=numbered(
+            "At https://entra.microsoft.com open Enterprise applications, the app, Sign-in logs, Service principal "
+            "sign-ins. The failed sign-in names the policy.",
+            "Allow this server's public IP address in that policy, or exclude the app from it.",
+            _TRIED_AGAIN,
+        ),
     ),
     Row(
         name="token-request-refused",
         codes=("invalid_request", "invalid_grant", "unsupported_grant_type", "access_denied"),
         summary="Microsoft Entra refuses the request for a token.",
-        fix="Look the AADSTS number up at https://login.microsoftonline.com/error, and check POSTERN_TENANT_ID, "
-        f"POSTERN_CLIENT_ID and POSTERN_AUTHORITY. {_TRIED_AGAIN}",
+        fix=numbered(
+            "Look the AADSTS number up at https://login.microsoftonline.com/error.",
+            "Check POSTERN_TENANT_ID, POSTERN_CLIENT_ID and POSTERN_AUTHORITY.",
+            _TRIED_AGAIN,
+        ),
         source=_RFC,
     ),
 )
@@ -178,8 +219,11 @@ _IDENTITY = (
         name="managed-identity-unknown",
         codes=("identity-unknown",),
         summary="This machine has no such managed identity.",
-        fix="In the Azure portal open this machine or app, Identity: switch the system-assigned identity on, or add "
-        f"the user-assigned one and set POSTERN_CLIENT_ID to its client id. {_TRIED_AGAIN}",
+        fix=numbered(
+            "In the Azure portal open this machine or app, Identity. Switch the system-assigned identity on, or add "
+            "the user-assigned one and set POSTERN_CLIENT_ID to its client id.",
+            _TRIED_AGAIN,
+        ),
         source=_MANAGED,
     ),
     Row(

@@ -1,7 +1,7 @@
 """Rules for replies to MAIL FROM and RCPT TO: permitted senders, recipients and amounts."""
 
 from app.mail.office365 import sources
-from app.mail.office365.fixes import LOGS_IN_AGAIN, NOTHING, SEND_AS, SMTP_AUTH_ON, powershell
+from app.mail.office365.fixes import NOTHING, SEND_AS, SMTP_AUTH_ON, powershell
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.rule import AUTH, LOGIN_CODES, MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
 from app.mail.outcome.verdict import Action, Confidence, Scope
@@ -35,7 +35,7 @@ RULES: tuple[Rule, ...] = (
         scope=Scope.MAILBOX,
         hold=True,
         summary="Office 365 does not treat the session as logged in, so it accepts no mail from it.",
-        fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
+        fix=SMTP_AUTH_ON,
         source=f"{sources.NOT_AUTHENTICATED}; {sources.FIX_APPLICATIONS}",
         confidence=Confidence.HIGH,
     ),

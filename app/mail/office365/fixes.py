@@ -1,5 +1,7 @@
 """Fixes that several rules share, as steps for an administrator without experience of PowerShell."""
 
+from app.mail.outcome.steps import numbered
+
 
 def powershell(*commands: str) -> str:
     """Return instructions for running these Exchange Online commands in order."""
@@ -11,63 +13,64 @@ def powershell(*commands: str) -> str:
 
 
 NOTHING = "Nothing to do: Postern tries again automatically."
-LOGS_IN_AGAIN = (
-    "Then wait: Postern tries the login again automatically. Microsoft may need an hour to apply the change."
-)
+LOGS_IN_AGAIN = "Wait: Postern tries the login again automatically. Microsoft may need an hour to apply the change."
 
 EHLO_NAME = (
     "Set POSTERN_EHLO_NAME to a plain host name such as postern.example.com: letters, digits, hyphens and dots, no "
     "underscore, no dot at the end. Then restart Postern."
 )
 
-SMTP_AUTH_ON = (
+ENABLE_SMTP = (
     "Enable SMTP for the mailbox: at https://admin.microsoft.com choose Users, Active users, the mailbox, Mail, "
     "Manage email apps, tick Authenticated SMTP and save; or "
     + powershell("Set-CASMailbox -Identity <mailbox> -SmtpClientAuthenticationDisabled $false")
 )
+SMTP_AUTH_ON = numbered(ENABLE_SMTP, LOGS_IN_AGAIN)
 
-OAUTH = (
-    "To log in with OAuth 2.0: 1. At https://entra.microsoft.com, App registrations, register an app and give it a "
-    "client secret. 2. There, API permissions, APIs my organization uses, Office 365 Exchange Online, Application "
-    "permissions, add SMTP.SendAsApp and grant admin consent. 3. Make the app known to Exchange and give it the "
-    "mailbox: "
-    + powershell(
-        "New-ServicePrincipal -AppId <client-id> -ObjectId <object-id>",
-        "Add-MailboxPermission -Identity <mailbox> -User <object-id> -AccessRights FullAccess",
-    )
-    + " The <object-id> is the one under Enterprise applications, not the one under App registrations. 4. Set "
-    "POSTERN_TENANT_ID, POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET in place of POSTERN_PASSWORD and restart Postern. "
-    "Scripts for all these steps, for one mailbox or many: deploy/office365/README.md."
+# The way with the least rights: RBAC for Applications (deploy/office365, method 1).
+OAUTH_STEPS = (
+    "In Postern's folder deploy/office365 run `./New-PosternCertificate.ps1 -Path postern.pem`, then "
+    "`./Register-PosternApp.ps1 -CertificateFile postern.cer`. They create a certificate and an app in Microsoft "
+    "Entra, and print its ids. README.md there explains each step, also without the scripts.",
+    "Run `./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId <object-id> -Mailbox <mailbox>`. It gives the app "
+    "the role Application SMTP.SendAsApp for this mailbox and for no other.",
+    "Set POSTERN_TENANT_ID, POSTERN_CLIENT_ID and POSTERN_CLIENT_CERTIFICATE in place of POSTERN_PASSWORD and restart "
+    "Postern. Microsoft may need 2 hours to apply the change.",
 )
+OAUTH = numbered(*OAUTH_STEPS)
 
-BASIC_AUTH_CHECKS = (
-    "If the mailbox logs in with a password: sign in with the same password at https://outlook.office.com. If that "
-    "fails, set the right password in POSTERN_PASSWORD. If it works, your organization forbids passwords for SMTP."
+PASSWORD_CHECKS = (
+    "Sign in as <mailbox> with the same password at https://outlook.office.com. If that fails, set the right password "
+    "in POSTERN_PASSWORD and restart Postern.",
+    "If the sign-in works, your organization forbids passwords for SMTP, or multifactor authentication is on. Log in "
+    "with OAuth 2.0 instead: deploy/office365/README.md, method 1.",
 )
 
 OAUTH_CHECKS = (
-    "If it logs in with OAuth, check that 1. POSTERN_MAILBOX is the mailbox's own address; 2. the app has "
-    "SMTP.SendAsApp with admin consent (Entra, API permissions), or in Exchange the role Application SMTP.SendAsApp; "
-    "3. `Get-ServicePrincipal` shows the object id of Entra's Enterprise applications, not of App registrations; 4. "
-    "the app may open the mailbox: `Add-MailboxPermission -Identity <mailbox> -User <object-id> -AccessRights "
-    "FullAccess`; 5. POSTERN_TOKEN_SCOPE is https://outlook.office365.com/.default, not Microsoft Graph; 6. some hours "
-    "have passed since the last change."
+    "In Postern's folder deploy/office365 run `./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId <object-id> "
+    "-Mailbox <mailbox>` again. It gives the app the missing rights to the mailbox, and stops if Exchange knows the "
+    "app by another object id. The <object-id> is the one under Enterprise applications at "
+    "https://entra.microsoft.com, not the one under App registrations.",
+    "If the app has the API permission SMTP.SendAsApp, Exchange ignores its role of the same name and requires "
+    "FullAccess: remove the permission, or run the same command with -FullAccess.",
+    "Check that POSTERN_MAILBOX is the mailbox's own address and not an alias, and that POSTERN_TOKEN_SCOPE is not "
+    "set.",
 )
 
-SEND_AS = (
+SEND_AS = numbered(
     "Send from the mailbox's own address, or grant it the right to send as the other address: "
-    + powershell("Add-RecipientPermission -Identity <from-address> -Trustee <mailbox> -AccessRights SendAs")
-    + " It takes up to an hour. Then retry the message."
+    + powershell("Add-RecipientPermission -Identity <from-address> -Trustee <mailbox> -AccessRights SendAs"),
+    "After up to an hour, retry the message.",
 )
 
-UNBLOCK = (
-    "Someone may be misusing the mailbox. 1. Change its password and check the mail that it sent "
-    "(https://security.microsoft.com, Explorer or Message trace). 2. Unblock it at "
-    "https://security.microsoft.com/restrictedentities, or "
-    + powershell("Remove-BlockedSenderAddress -SenderAddress <mailbox>")
+UNBLOCK = numbered(
+    "Look at the mail that the mailbox sent: https://security.microsoft.com, Explorer or Message trace. If it is not "
+    "from your applications, someone misuses the mailbox: replace its credential and Postern's API keys.",
+    "Unblock the mailbox at https://security.microsoft.com/restrictedentities, or "
+    + powershell("Remove-BlockedSenderAddress -SenderAddress <mailbox>"),
 )
 
-SUPPORT = (
-    "To fix it: 1. Find the application whose mail was too much or looked like spam, and stop it. 2. Ask Microsoft to "
-    "lift the block: https://admin.microsoft.com, Support, New service request."
+SUPPORT = numbered(
+    "Find the application whose mail was too much or looked like spam, and stop it.",
+    "Ask Microsoft to lift the block: https://admin.microsoft.com, Support, New service request.",
 )

@@ -6,9 +6,19 @@ Exchange sends these texts later in the session too, at MAIL or after the final 
 from functools import partial
 
 from app.mail.office365 import sources
-from app.mail.office365.fixes import BASIC_AUTH_CHECKS, LOGS_IN_AGAIN, OAUTH, OAUTH_CHECKS, SMTP_AUTH_ON, powershell
+from app.mail.office365.fixes import (
+    ENABLE_SMTP,
+    LOGS_IN_AGAIN,
+    OAUTH,
+    OAUTH_CHECKS,
+    OAUTH_STEPS,
+    PASSWORD_CHECKS,
+    SMTP_AUTH_ON,
+    powershell,
+)
 from app.mail.outcome.rule import AUTH, REFUSALS, TRANSACTION, Rule, enhanced
-from app.mail.outcome.verdict import Action, Confidence, Scope
+from app.mail.outcome.steps import numbered
+from app.mail.outcome.verdict import Action, Confidence, Explanation, LoginMethod, Scope
 from app.mail.times import MINUTE
 
 _LOGIN = AUTH | TRANSACTION
@@ -17,6 +27,25 @@ _POLICY = enhanced("5.7.139")
 _refused = partial(
     Rule, phases=_LOGIN, codes=range(500, 600), statuses=_POLICY, action=Action.DEFER, scope=Scope.MAILBOX, hold=True
 )
+_OAUTH_REFUSED = Explanation(
+    "The login of the OAuth app is refused without a reason, most likely because it has no right to the mailbox.",
+    numbered(*OAUTH_CHECKS, ENABLE_SMTP, LOGS_IN_AGAIN),
+)
+_PASSWORD_REFUSED = Explanation(
+    "The login with the password is refused without a reason, most likely because the password is wrong.",
+    numbered(*PASSWORD_CHECKS, ENABLE_SMTP),
+)
+_BY_LOGIN = {LoginMethod.OAUTH: _OAUTH_REFUSED, LoginMethod.PASSWORD: _PASSWORD_REFUSED}
+_ANY_LOGIN = numbered(
+    ENABLE_SMTP,
+    *(f"If the mailbox logs in with a password: {check}" for check in PASSWORD_CHECKS),
+    *(f"If it logs in with OAuth: {check}" for check in OAUTH_CHECKS),
+)
+_BY_LOCATION = (
+    "A Conditional Access policy of your organization refuses this login, by its method or from this location."
+)
+_USER_SIGN_INS = "At https://entra.microsoft.com open the mailbox under Users, then Sign-in logs."
+_ALLOW_ADDRESS = "Allow this server's public IP address in that policy, or exclude the mailbox from it."
 _deferred = partial(Rule, phases=AUTH, action=Action.DEFER, scope=Scope.MAILBOX)
 
 _BY_POLICY: tuple[Rule, ...] = (
@@ -25,7 +54,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         any_of=("disabled for the tenant",),
         text=("smtpclientauthentication is disabled for the tenant",),
         summary="SMTP AUTH is switched off in your organization, and the mailbox has no exception.",
-        fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
+        fix=SMTP_AUTH_ON,
         source=sources.SMTP_AUTH,
         confidence=Confidence.HIGH,
     ),
@@ -34,7 +63,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         any_of=("disabled for the mailbox",),
         text=("smtpclientauthentication is disabled for the mailbox",),
         summary="Sending by SMTP is switched off for this mailbox.",
-        fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
+        fix=SMTP_AUTH_ON,
         source=sources.SMTP_AUTH,
         confidence=Confidence.HIGH,
     ),
@@ -44,6 +73,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         text=("locked by your organization's security defaults",),
         summary="Your organization's security defaults forbid a login with a password.",
         fix=f"{OAUTH} Security defaults need not be switched off for that.",
+        by_login={LoginMethod.OAUTH: _OAUTH_REFUSED},
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.HIGH,
     ),
@@ -51,11 +81,23 @@ _BY_POLICY: tuple[Rule, ...] = (
         name="conditional-access",
         any_of=("did not meet the criteria",),
         text=("did not meet the criteria to be authenticated",),
-        summary="A Conditional Access policy of your organization refuses this login, by its method or from this "
-        "location.",
-        fix="At https://entra.microsoft.com open the mailbox under Users, then Sign-in logs: the failed sign-in names "
-        "the policy. Exclude the mailbox from it or allow this server's public IP address. If the policy blocks legacy "
-        f"authentication, a password cannot be used. {OAUTH}",
+        summary=_BY_LOCATION,
+        fix=numbered(
+            f"{_USER_SIGN_INS} The failed sign-in names the policy.",
+            _ALLOW_ADDRESS,
+            "If the policy blocks legacy authentication, a password cannot be used: log in with OAuth 2.0 as "
+            "deploy/office365/README.md, method 1, describes.",
+        ),
+        by_login={
+            LoginMethod.OAUTH: Explanation(
+                _BY_LOCATION,
+                numbered(
+                    "At https://entra.microsoft.com open Enterprise applications, the app, Sign-in logs, Service "
+                    "principal sign-ins. The failed sign-in names the policy.",
+                    "Allow this server's public IP address in that policy, or exclude the app and the mailbox from it.",
+                ),
+            )
+        },
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.HIGH,
     ),
@@ -64,8 +106,12 @@ _BY_POLICY: tuple[Rule, ...] = (
         any_of=("basic authentication is disabled",),
         text=("authentication unsuccessful, basic authentication is disabled",),
         summary="A login with a password is switched off for this mailbox, as for all personal Outlook.com accounts.",
-        fix=f"{OAUTH} To keep the password for now, allow it in the mailbox's authentication policy: "
-        + powershell("Set-AuthenticationPolicy -Identity <policy> -AllowBasicAuthSmtp"),
+        fix=numbered(
+            *OAUTH_STEPS,
+            "To keep the password until then, allow it in the mailbox's authentication policy: "
+            + powershell("Set-AuthenticationPolicy -Identity <policy> -AllowBasicAuthSmtp"),
+        ),
+        by_login={LoginMethod.OAUTH: _OAUTH_REFUSED},
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.HIGH,
     ),
@@ -74,10 +120,14 @@ _BY_POLICY: tuple[Rule, ...] = (
         any_of=("user credentials were incorrect",),
         text=("the user credentials were incorrect",),
         summary="The password or the user name is wrong, or sign-in is blocked for the user.",
-        fix="Sign in with the same user name and password at https://outlook.office.com. If that fails, reset the "
-        "password and check that sign-in is not blocked (https://admin.microsoft.com, Users, Active users); then set "
-        "POSTERN_PASSWORD and restart Postern. If it works there, multifactor authentication is on: an app password or "
-        "OAuth is needed.",
+        fix=numbered(
+            "Sign in as <mailbox> with the same password at https://outlook.office.com.",
+            "If that fails: reset the password at https://admin.microsoft.com, Users, Active users, the mailbox, and "
+            "check there that sign-in is not blocked. Then set POSTERN_PASSWORD and restart Postern.",
+            "If it works: multifactor authentication is on, so the password alone is refused. Log in with OAuth 2.0 "
+            "instead: deploy/office365/README.md, method 1.",
+        ),
+        by_login={LoginMethod.OAUTH: _OAUTH_REFUSED},
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.HIGH,
     ),
@@ -88,8 +138,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         hold=False,
         summary="Microsoft has locked the account temporarily, because of failed logins.",
         fix="Nothing to do: Postern waits 15 minutes and then tries one login. If the account is locked again, find "
-        "the program that logs in with an old password: https://entra.microsoft.com, Users, the mailbox, Sign-in "
-        "logs.",
+        "the program whose logins fail: https://entra.microsoft.com, Users, the mailbox, Sign-in logs.",
         source=f"{sources.LOG} (August 2026)",
         confidence=Confidence.MEDIUM,
     ),
@@ -98,8 +147,11 @@ _BY_POLICY: tuple[Rule, ...] = (
         any_of=("account has an issue",),
         text=("authentication unsuccessful, account has an issue",),
         summary="Microsoft reports a problem of the account: it may be disabled, blocked or without a license.",
-        fix="Open https://admin.microsoft.com, Users, Active users, the mailbox: sign-in must be allowed, and under "
-        f"Licenses and apps an Exchange Online license must be ticked. {LOGS_IN_AGAIN}",
+        fix=numbered(
+            "Open https://admin.microsoft.com, Users, Active users, the mailbox: sign-in must be allowed, and under "
+            "Licenses and apps an Exchange Online license must be ticked.",
+            LOGS_IN_AGAIN,
+        ),
         source=f"{sources.LOG} (October 2024)",
         confidence=Confidence.MEDIUM,
     ),
@@ -109,8 +161,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         text=("federated sts service was unreachable",),
         pause=300.0,
         hold=False,
-        summary="Microsoft cannot reach your organization's own sign-in server (AD FS), so the password was not "
-        "checked.",
+        summary="Microsoft cannot reach your organization's own sign-in server (AD FS), so the login was not checked.",
         fix="Ask the administrator of AD FS to make it reachable from the internet over HTTPS with TLS 1.2. Postern "
         "tries the login again every few minutes.",
         source=sources.FIX_APPLICATIONS,
@@ -121,7 +172,9 @@ _BY_POLICY: tuple[Rule, ...] = (
         any_of=("sts url does not support https",),
         text=("federated sts url does not support https",),
         summary="Your organization's own sign-in server (AD FS) does not offer HTTPS, which Microsoft requires.",
-        fix=f"Ask the administrator of AD FS: its address must answer over HTTPS with TLS 1.2. {LOGS_IN_AGAIN}",
+        fix=numbered(
+            "Ask the administrator of AD FS to make its address answer over HTTPS with TLS 1.2.", LOGS_IN_AGAIN
+        ),
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.MEDIUM,
     ),
@@ -129,18 +182,20 @@ _BY_POLICY: tuple[Rule, ...] = (
         name="organization-disallows",
         any_of=("organization configuration",),
         summary="A setting of your organization does not allow this kind of login.",
-        fix="For a High Volume Email account: at https://entra.microsoft.com, Overview, Properties, security defaults "
-        "must be off, and its authentication policy must allow SMTP: "
-        + powershell("Set-AuthenticationPolicy -Identity <policy> -AllowBasicAuthSmtp")
-        + " For a mailbox, use OAuth 2.0.",
+        fix=numbered(
+            "If it is a mailbox: log in with OAuth 2.0, as deploy/office365/README.md, method 1, describes.",
+            "If it is a High Volume Email account: at https://entra.microsoft.com, Overview, Properties, security "
+            "defaults must be off, and its authentication policy must allow SMTP: "
+            + powershell("Set-AuthenticationPolicy -Identity <policy> -AllowBasicAuthSmtp"),
+        ),
+        by_login={LoginMethod.OAUTH: _OAUTH_REFUSED},
         source=sources.HIGH_VOLUME,
         confidence=Confidence.MEDIUM,
     ),
     _refused(
         name="login-against-policy",
         summary="A policy of your organization refuses the mailbox's login; the reply names it.",
-        fix="At https://entra.microsoft.com open the mailbox under Users, then Sign-in logs: the failed sign-in shows "
-        f"the reason. {SMTP_AUTH_ON}",
+        fix=numbered(f"{_USER_SIGN_INS} The failed sign-in names the reason.", ENABLE_SMTP, LOGS_IN_AGAIN),
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.MEDIUM,
     ),
@@ -165,7 +220,7 @@ _REFUSED: tuple[Rule, ...] = (
         any_of=("submission has been disabled for this account",),
         text=("submission has been disabled for this account",),
         summary="An administrator has switched off sending for this account.",
-        fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
+        fix=SMTP_AUTH_ON,
         source=sources.RESPONSES,
         confidence=Confidence.LOW,
     ),
@@ -175,7 +230,7 @@ _REFUSED: tuple[Rule, ...] = (
         any_of=("permissions to submit to this server",),
         text=("permissions to submit to this server",),
         summary="The mailbox that has logged in may not send through this server.",
-        fix=f"{SMTP_AUTH_ON} {LOGS_IN_AGAIN}",
+        fix=SMTP_AUTH_ON,
         source=sources.RESPONSES,
         confidence=Confidence.LOW,
     ),
@@ -184,8 +239,13 @@ _REFUSED: tuple[Rule, ...] = (
         statuses=enhanced("5.7.30"),
         text=("basic authentication is not supported",),
         summary="Microsoft has switched off logins with a password (Basic authentication) for your organization.",
-        fix=f"{OAUTH} Microsoft switches passwords off by default at the end of December 2026; an administrator can "
-        "switch them on again for the time being. In the second half of 2027 Microsoft announces the final date.",
+        fix=numbered(
+            *OAUTH_STEPS,
+            "If that takes time: Microsoft switches passwords off by default at the end of December 2026, and an "
+            "administrator can switch them on again for the time being. In the second half of 2027 Microsoft announces "
+            "the final date.",
+        ),
+        by_login={LoginMethod.OAUTH: _OAUTH_REFUSED},
         source=sources.DEPRECATION,
         confidence=Confidence.HIGH,
     ),
@@ -205,8 +265,15 @@ _REFUSED: tuple[Rule, ...] = (
         statuses=enhanced("5.7.144"),
         text=("invalid api permissions",),
         summary="The OAuth app lacks the permission to send mail.",
-        fix="At https://entra.microsoft.com, App registrations, the app, API permissions: add Office 365 Exchange "
-        f"Online, Application permissions, SMTP.SendAsApp, and grant admin consent. {LOGS_IN_AGAIN}",
+        fix=numbered(
+            "In Postern's folder deploy/office365 run `./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId "
+            "<object-id> -Mailbox <mailbox>`. It gives the app the role Application SMTP.SendAsApp for this mailbox "
+            "and for no other.",
+            "For the older way with FullAccess instead: at https://entra.microsoft.com, App registrations, the app, "
+            "API permissions, add Office 365 Exchange Online, Application permissions, SMTP.SendAsApp, and grant admin "
+            "consent.",
+            LOGS_IN_AGAIN,
+        ),
         source="sasl-xoauth2 README, #104, #110",
         confidence=Confidence.MEDIUM,
     ),
@@ -215,10 +282,12 @@ _REFUSED: tuple[Rule, ...] = (
         statuses=enhanced("5.7.240"),
         text=("not allowed for use with this high volume email",),
         summary="The OAuth app may not use this High Volume Email account.",
-        fix="Grant it access to the account: "
-        + powershell("Add-HVEAppAccess -Identity <mailbox> -AppIds <object-id>")
-        + " The <object-id> is the one under Enterprise applications at https://entra.microsoft.com. It takes 5 "
-        "minutes.",
+        fix=numbered(
+            "Grant the app access to the account: "
+            + powershell("Add-HVEAppAccess -Identity <mailbox> -AppIds <object-id>")
+            + " The <object-id> is the one under Enterprise applications at https://entra.microsoft.com.",
+            "Wait: Microsoft applies the change within 5 minutes, and Postern tries the login again automatically.",
+        ),
         source="sasl-xoauth2 README, #104, #110",
         confidence=Confidence.MEDIUM,
     ),
@@ -229,7 +298,8 @@ _REFUSED: tuple[Rule, ...] = (
         text_fallback=("authentication unsuccessful",),
         summary="The login is refused without a reason: a wrong password, or an OAuth app without a right to the "
         "mailbox.",
-        fix=f"{SMTP_AUTH_ON} {BASIC_AUTH_CHECKS} {OAUTH_CHECKS}",
+        fix=_ANY_LOGIN,
+        by_login=_BY_LOGIN,
         source=f"{sources.OAUTH}; MailKit #1126, #1733; sasl-xoauth2 #43; rustdesk #942",
         confidence=Confidence.HIGH,
     ),
@@ -239,7 +309,8 @@ _REFUSED: tuple[Rule, ...] = (
         statuses=enhanced("5.7.0", "5.7.1", "5.7.3", "5.7.8"),
         any_of=("authentication unsuccessful",),
         summary="The server reports during the session that the login was refused, without a reason.",
-        fix=f"{SMTP_AUTH_ON} {BASIC_AUTH_CHECKS} {OAUTH_CHECKS}",
+        fix=_ANY_LOGIN,
+        by_login=_BY_LOGIN,
         source=sources.OAUTH,
         confidence=Confidence.LOW,
     ),
@@ -273,9 +344,8 @@ _REFUSED: tuple[Rule, ...] = (
         codes=(334,),
         statuses=frozenset(),
         summary="The server rejected the OAuth token or the password and asked for more data without a reason.",
-        fix="With OAuth, check POSTERN_TOKEN_SCOPE (https://outlook.office365.com/.default), the app's permission "
-        "SMTP.SendAsApp and its right to the mailbox: "
-        + powershell("Add-MailboxPermission -Identity <mailbox> -User <object-id> -AccessRights FullAccess"),
+        fix=_ANY_LOGIN,
+        by_login=_BY_LOGIN,
         source="email-oauth2-proxy #372; sasl-xoauth2 README",
         confidence=Confidence.LOW,
     ),

@@ -10,20 +10,25 @@ from app.mail.office365.fixes import UNBLOCK, powershell
 from app.mail.office365.limits import RECIPIENTS_PER_DAY
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.rule import MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
+from app.mail.outcome.steps import numbered
 from app.mail.outcome.verdict import Action, Confidence, Scope
 from app.mail.times import DAY, HOUR, MINUTE
 
 _SENDING = MESSAGE | {Phase.MAIL}
-_EMPTY = (
-    "Empty the mailbox's Sent Items and Deleted Items (in Outlook, or by a retention policy). Exchange stores a copy "
-    "of every email that Postern sends. To stop that: "
-    + powershell("Set-Mailbox -Identity <mailbox> -MessageCopyForSMTPClientSubmissionEnabled $false")
+_EMPTY = numbered(
+    "Empty the mailbox's Sent Items and Deleted Items, in Outlook or by a retention policy.",
+    "Exchange stores a copy of every email that Postern sends. To stop that, "
+    + powershell("Set-Mailbox -Identity <mailbox> -MessageCopyForSMTPClientSubmissionEnabled $false"),
 )
 _DAILY = (
     f"Nothing to do: the limit is {RECIPIENTS_PER_DAY:,} recipients in any 24 hours, and Postern tries again every "
     "hour. If it happens often, add a second mailbox, or check which other programs send through this one."
 )
 
+_SPAM_AGAIN = (
+    "If it happens again, find the application whose mail looks like spam (https://security.microsoft.com, Explorer or "
+    "Message trace) and stop it."
+)
 _QUOTA = ("submissionquotaexceeded", "submission quota was exceeded", "submission quota exceeded")
 
 _waits = partial(Rule, phases=_SENDING, codes=range(500, 600), action=Action.DEFER, scope=Scope.MAILBOX)
@@ -58,9 +63,9 @@ _LIMITS: tuple[Rule, ...] = (
         pause=300.0,
         summary="The login worked, but the OAuth app has no right to open the mailbox, or Microsoft is moving the "
         "mailbox.",
-        fix="If it lasts for more than an hour: "
-        + powershell("Add-MailboxPermission -Identity <mailbox> -User <object-id> -AccessRights FullAccess")
-        + " The <object-id> is the one under Enterprise applications at https://entra.microsoft.com.",
+        fix="If it lasts for more than an hour: in Postern's folder deploy/office365 run `./Grant-PosternMailbox.ps1 "
+        "-ClientId <client-id> -ObjectId <object-id> -Mailbox <mailbox>`. The <object-id> is the one under Enterprise "
+        "applications at https://entra.microsoft.com.",
         source="email-oauth2-proxy #271",
         confidence=Confidence.MEDIUM,
     ),
@@ -177,8 +182,8 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
         pause=DAY,
         summary="Microsoft has reduced the mailbox's sending quota, because its mail looks like spam or the account is "
         "new.",
-        fix="Wait a day: Postern tries again automatically. Trial and personal accounts have small quotas; a paid "
-        "license with Exchange Online has more. If it happens again: " + UNBLOCK,
+        fix="Nothing to do: Postern tries again automatically after a day. Trial and personal accounts have small "
+        f"quotas; a paid license with Exchange Online has more. {_SPAM_AGAIN}",
     ),
     _judged_spam(
         name="outbound-spam-tier",
@@ -199,7 +204,7 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
         pause=15 * MINUTE,
         reduce_concurrency=True,
         summary="Microsoft slows the mailbox down, because its mail looks like spam.",
-        fix="Nothing to do now: Postern waits 15 minutes and then sends more slowly. If it happens again: " + UNBLOCK,
+        fix=f"Nothing to do now: Postern waits 15 minutes and then sends more slowly. {_SPAM_AGAIN}",
     ),
     _judged_spam(
         name="outbound-spam",

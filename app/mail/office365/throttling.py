@@ -5,12 +5,13 @@ from functools import partial
 from app.mail.office365 import sources
 from app.mail.office365.fixes import powershell
 from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, enhanced
+from app.mail.outcome.steps import numbered
 from app.mail.outcome.verdict import Action, Confidence, Scope
 from app.mail.times import DAY
 
 _WAIT = (
-    " Then wait: Microsoft ends the lockout, usually within a day; its support cannot shorten it. "
-    "Another mailbox can send meanwhile."
+    "Wait: Microsoft ends the lockout, usually within a day; its support cannot shorten it. Another mailbox can send "
+    "meanwhile."
 )
 
 _locked_out = partial(
@@ -30,9 +31,12 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("5.2.251"),
         text=("mailbox full errors",),
         summary="Exchange has locked the mailbox out of SMTP, because mail was sent from it although it was full.",
-        fix="Empty the mailbox's Sent Items and Deleted Items, and store no copies of the mail that Postern sends: "
-        + powershell("Set-Mailbox -Identity <mailbox> -MessageCopyForSMTPClientSubmissionEnabled $false")
-        + _WAIT,
+        fix=numbered(
+            "Empty the mailbox's Sent Items and Deleted Items.",
+            "Store no copies of the mail that Postern sends: "
+            + powershell("Set-Mailbox -Identity <mailbox> -MessageCopyForSMTPClientSubmissionEnabled $false"),
+            _WAIT,
+        ),
     ),
     _locked_out(
         name="throttled-send-as-denied",
@@ -40,41 +44,51 @@ RULES: tuple[Rule, ...] = (
         all_of=("throttled", "send as denied"),
         text=("send as denied errors",),
         summary="Exchange has locked the mailbox out of SMTP, because it sent too often as an address it may not use.",
-        fix="Find the application that sends from a foreign address (the failed messages name it) and stop it, or "
-        "grant the right: "
-        + powershell("Add-RecipientPermission -Identity <from-address> -Trustee <mailbox> -AccessRights SendAs")
-        + _WAIT,
+        fix=numbered(
+            "Find the application that sends from an address of others (the failed emails name its key) and stop it, "
+            "or grant the right: "
+            + powershell("Add-RecipientPermission -Identity <from-address> -Trustee <mailbox> -AccessRights SendAs"),
+            _WAIT,
+        ),
     ),
     _locked_out(
         name="throttled-invalid-license",
         statuses=enhanced("5.2.253"),
         text=("invalid license errors",),
         summary="Exchange has locked the mailbox out of SMTP, because it has no valid license.",
-        fix="Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and tick an "
-        "Exchange Online license." + _WAIT,
+        fix=numbered(
+            "Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and tick an "
+            "Exchange Online license.",
+            _WAIT,
+        ),
     ),
     _locked_out(
         name="throttled-too-many-recipients",
         statuses=enhanced("5.2.254"),
         text=("too many recipients errors",),
         summary="Exchange has locked the mailbox out of SMTP, because messages had too many recipients many times.",
-        fix="Let the application send to fewer recipients at once, or raise the mailbox's limit: "
-        + powershell("Set-Mailbox -Identity <mailbox> -RecipientLimits 1000")
-        + _WAIT,
+        fix=numbered(
+            "Let the application send to fewer recipients at once, or raise the mailbox's limit: "
+            + powershell("Set-Mailbox -Identity <mailbox> -RecipientLimits 1000"),
+            _WAIT,
+        ),
     ),
     _locked_out(
         name="throttled-invalid-recipients",
         statuses=enhanced("5.2.255"),
         text=("invalid recipients errors",),
         summary="Exchange has locked the mailbox out of SMTP, because of too many invalid recipient addresses.",
-        fix="Find the application that sends to bad addresses (the failed messages name it) and clean its list."
-        + _WAIT,
+        fix=numbered(
+            "Find the application that sends to wrong addresses (the failed emails name its key), and remove them from "
+            "its list.",
+            _WAIT,
+        ),
     ),
     _locked_out(
         name="throttled-continuous-errors",
         text=("sender throttled due to continuous",),
         all_of=("sender throttled due to continuous",),
         summary="Exchange has locked the mailbox out of SMTP, because of the same error many times.",
-        fix="The reply names the error. Correct its cause in the application or in the mailbox." + _WAIT,
+        fix=numbered("Read the error in the reply, and correct its cause in the application or in the mailbox.", _WAIT),
     ),
 )

@@ -1,13 +1,13 @@
 """Policy rule as data: the replies that it matches, and the verdict on them. `app.mail.policy` applies the rules."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.reply import EnhancedStatus, Reply
-from app.mail.outcome.verdict import Action, Confidence, Explanation, Responsible, Scope, Verdict
+from app.mail.outcome.verdict import Action, Confidence, Explanation, LoginMethod, Responsible, Scope, Verdict
 
 OPENING = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS})
 AUTH = frozenset({Phase.AUTH})
@@ -89,6 +89,7 @@ class Rule:
     lockout_class: str = ""
     responsible: Responsible = Responsible.SENDER
     suppress_after: int = 0  # bounces within 24 hours after which the address may be suppressed; 0: never
+    by_login: Mapping[LoginMethod, Explanation] = field(default_factory=dict, hash=False)  # if the method is known
     explanation: Explanation = field(init=False)
 
     def __post_init__(self) -> None:

@@ -38,6 +38,13 @@ class Responsible(StrEnum):
     MICROSOFT = "microsoft"  # a fault or a limit of Office 365
 
 
+class LoginMethod(StrEnum):
+    """Method by which a mailbox logs in. The same reply can need another fix for each."""
+
+    PASSWORD = "password"  # noqa: S105 - a name
+    OAUTH = "oauth"
+
+
 class Confidence(StrEnum):
     """Confidence that Office 365 sends this (a rule's reply on port 587, a bounce's code) with this meaning."""
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.office365.fixes import OAUTH
-from app.mail.outcome.verdict import Explanation
+from app.mail.outcome.verdict import Explanation, LoginMethod
 from app.secret_text import SecretTextError, decode, validate
 from app.smtp.auth.failure import CredentialError
 
@@ -30,6 +30,11 @@ class LoginSecret:
 
 class Credentials(Protocol):
     """Source of the secret for a login."""
+
+    @property
+    def method(self) -> LoginMethod:
+        """Method of the login."""
+        ...
 
     async def secret(self) -> LoginSecret:
         """Return the secret for one login. Raises CredentialError."""
@@ -102,6 +107,11 @@ class Password:
 
     username: str
     password: str | SecretFile = field(repr=False)
+
+    @property
+    def method(self) -> LoginMethod:
+        """Method of the login."""
+        return LoginMethod.PASSWORD
 
     async def secret(self) -> LoginSecret:
         """Return the password. Raises CredentialError for an unreadable file."""

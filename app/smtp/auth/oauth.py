@@ -14,6 +14,7 @@ from app import logs, metrics
 from app.cached_result import CachedResult
 from app.clock import Clock
 from app.mail.credential_expiry import CredentialExpiry
+from app.mail.outcome.verdict import LoginMethod
 from app.smtp.auth.credentials import LoginSecret, Mechanism
 from app.smtp.auth.daemon_executor import DaemonExecutor
 from app.smtp.auth.failure import CredentialError, TransientTokenError
@@ -118,6 +119,11 @@ class OAuth:
 
     username: str
     source: TokenSource
+
+    @property
+    def method(self) -> LoginMethod:
+        """Method of the login."""
+        return LoginMethod.OAUTH
 
     async def secret(self) -> LoginSecret:
         """Return a valid token. Raises CredentialError."""

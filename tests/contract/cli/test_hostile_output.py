@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from app.cli import application, check
 from app.cli.exit_codes import Exit
-from app.cli.output import demo
+from app.cli.output import demo, findings
 from app.cli.output.terminal import console
 from app.doctor.finding import Finding, Step, StepOutcome
 from app.mail.key_policy import Policy
@@ -218,13 +218,13 @@ def test_responses_in_send_are_escaped(server: HTTPServer, status: int, body: di
 def test_findings_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     """Headings, summaries, facts and fixes are escaped."""
     finding = Finding(Step.AUTH, StepOutcome.FAILED, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, HOSTILE)
-    page = check.FindingPrinter({HOSTILE: HOSTILE, "another": "pool"})
+    page = findings.FindingPrinter({HOSTILE: HOSTILE, "another": "pool"})
     page.show(finding)
     with pytest.raises(typer.Exit):
         check.finish([finding], Exit.FAILED, as_json=False)
     written = capsys.readouterr().out
     assert_safe(written)
-    assert written.count("[link=http://evil.example]") == 2 + 2 * 4
+    assert written.count("[link=http://evil.example]") == 2 + 3 * 3
     with pytest.raises(typer.Exit):
         check.finish([finding], Exit.FAILED, as_json=True)
     json_text = capsys.readouterr().out

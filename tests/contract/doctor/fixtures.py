@@ -16,6 +16,7 @@ from app.doctor.finding import Finding, Step, StepOutcome
 from app.doctor.target import CheckTarget, StepTimeouts
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.message.address import parse_address
+from app.mail.outcome.verdict import LoginMethod
 from app.simulator import Account, ExchangeLimits, Simulator
 from app.smtp import tls
 from app.smtp.auth.credentials import LoginSecret, Mechanism, Password
@@ -56,6 +57,10 @@ class Bearer:
     """Credential source with a fixed access token."""
 
     value: str = field(repr=False)
+
+    @property
+    def method(self) -> LoginMethod:
+        return LoginMethod.OAUTH
 
     async def secret(self) -> LoginSecret:
         return LoginSecret(Mechanism.XOAUTH2, MAILBOX, self.value)

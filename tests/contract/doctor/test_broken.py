@@ -234,7 +234,7 @@ TLS = {
 }
 CREDENTIAL = {
     "expired secret": Broken(
-        entra("AADSTS7000222"), Step.CREDENTIAL, "client secret has expired", "make a new one and set its Value"
+        entra("AADSTS7000222"), Step.CREDENTIAL, "client secret has expired", "create a new secret. 2. Set its Value"
     ),
     "wrong secret": Broken(entra("AADSTS7000215"), Step.CREDENTIAL, "client secret: it is wrong", "not its Secret ID"),
     "token endpoint closed": Broken(
@@ -257,13 +257,15 @@ LOGIN = {
     "mailbox switch off": Broken(
         says("smtp_auth_disabled_mailbox"), Step.AUTH, "switched off for this mailbox", "tick Authenticated SMTP"
     ),
-    "security defaults": Broken(says("security_defaults"), Step.AUTH, "security defaults forbid", "New-ServicePrinci"),
+    "security defaults": Broken(says("security_defaults"), Step.AUTH, "security defaults forbid", "./Grant-PosternMai"),
     "conditional access": Broken(says("conditional_access"), Step.AUTH, "Conditional Access", "Sign-in logs"),
     "passwords off": Broken(says("basic_auth_disabled"), Step.AUTH, "with a password is switched off", "-AllowBasic"),
-    "passwords retired": Broken(says("basic_auth_retired"), Step.AUTH, "has switched off logins", "client secret"),
+    "passwords retired": Broken(
+        says("basic_auth_retired"), Step.AUTH, "has switched off logins", f"-Mailbox {MAILBOX}"
+    ),
     "account locked": Broken(says("account_locked"), Step.AUTH, "has locked the account", "15 minutes"),
     "wrong password": Broken(wrong_password, Step.AUTH, "password or the user name is wrong", "POSTERN_PASSWORD"),
-    "wrong object id": Broken(wrong_object_id, Step.AUTH, "refused without a reason", f"-User {OBJECT} -AccessRights"),
+    "wrong object id": Broken(wrong_object_id, Step.AUTH, "refused without a reason", f"-ObjectId {OBJECT} -Mailbox"),
     "legacy TLS seen": Broken(says("legacy_tls"), Step.AUTH, "sees a connection with TLS 1.0 or 1.1", "TLS inspection"),
     "no such login": Broken(server_profile(mechanisms=("LOGIN",)), Step.AUTH, "does not offer AUTH XOAUTH2", "587"),
     "silence at AUTH": Broken(

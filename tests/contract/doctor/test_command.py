@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import application
-from app.simulator import Account
+from app.simulator import Account, Fault
 from tests.contract.doctor.fixtures import MAILBOX, PASSWORD, DoctorEnvironment, account, zone
 
 SHOP = "shop@contoso.com"
@@ -65,9 +65,15 @@ password = "{billing}"
 
 
 def headings(result: Result) -> list[str]:
-    """Lines behind an empty one, but for the last words."""
+    """Lines behind an empty one, but for the problems and the summary."""
     lines = result.stdout.splitlines()
-    return [line for before, line in pairwise(lines) if not before][:-1]
+    return [line for before, line in pairwise(lines) if not before and line[0] not in "✗!"][:-1]
+
+
+def paragraph(result: Result, heading: str) -> list[str]:
+    """Lines of the only problem that begins so."""
+    [found] = [part for part in result.stdout.split("\n\n") if part.startswith(heading)]
+    return found.splitlines()
 
 
 async def test_every_mailbox_has_its_heading(environment: DoctorEnvironment, check: Check) -> None:
@@ -114,7 +120,9 @@ async def test_one_that_failed_decides_how_it_ends(check: Check) -> None:
     assert result.exit_code == 1
     below = result.stdout.partition(f"{BILLING} (pool billing)")[2].partition("\n\n")[0]
     assert "✗ auth" in below
-    assert "✗" not in result.stdout.replace(below, "")
+    problem = paragraph(result, "✗ auth: ")
+    assert problem[1] == f"   {BILLING}"
+    assert "✗" not in result.stdout.replace(below, "").replace(problem[0], "")
     assert not [secret for secret in SECRETS if secret in result.output]
 
 
@@ -123,7 +131,9 @@ async def test_for_a_program_each_finding_says_what_it_is_about(environment: Doc
     result = await check("--json", billing=SECRETS[1])
     assert result.exit_code == 1
     findings = json.loads(result.stdout)
-    assert {tuple(finding) for finding in findings} == {("step", "outcome", "summary", "fix", "facts", "about")}
+    assert {tuple(finding) for finding in findings} == {
+        ("step", "outcome", "summary", "fix", "facts", "about", "cause", "steps")
+    }
     assert [(one["about"], one["step"]) for one in findings if one["outcome"] == "failed"] == [(BILLING, "auth")]
     assert [one["about"] for one in findings if one["step"] == "auth"] == [MAILBOX, SHOP, BILLING]
     assert [one["about"] for one in findings if one["step"] == "starttls"] == [
@@ -138,3 +148,41 @@ async def test_a_wrong_setting_is_a_finding(check: Check) -> None:
     assert result.exit_code == 78
     assert (finding["step"], finding["outcome"], finding["about"]) == ("settings", "failed", "")
     assert ": pools[1].mailboxes[0].password: is missing. Set it" in finding["summary"]
+
+
+async def test_a_cause_of_several_mailboxes_is_one_paragraph(environment: DoctorEnvironment, check: Check) -> None:
+    """With the mailboxes in one line, the steps in order, and a command for all where there is one."""
+    environment.simulator.faults.add(Fault.named("basic_auth_disabled", times=None))
+    result = await check()
+    assert result.exit_code == 1
+    summary, mailboxes, *steps = paragraph(result, "✗ auth: ")
+    assert summary.startswith("✗ auth: A login with a password is switched off for this mailbox")
+    assert mailboxes == f"   3: {MAILBOX}, {SHOP}, {BILLING}"
+    assert [step[:6] for step in steps] == ["   1. ", "   2. ", "   3. ", "   4. "]
+    assert f"-Mailbox {MAILBOX}, {SHOP}, {BILLING}`" in steps[1]
+    assert "<mailbox>" not in result.stdout
+
+
+async def test_a_command_for_one_mailbox_keeps_its_place(environment: DoctorEnvironment, check: Check) -> None:
+    """A line says that it stands for each of them; with one mailbox, its address is there."""
+    environment.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox", times=None))
+    problem = paragraph(await check(), "✗ auth: ")
+    assert problem[2] == "   <mailbox> stands for each of them."
+    assert "Set-CASMailbox -Identity <mailbox> " in problem[3]
+    alone = paragraph(await check("--mailbox", SHOP), "✗ auth: ")
+    assert alone[1] == f"   {SHOP}"
+    assert f"Set-CASMailbox -Identity {SHOP} " in alone[2]
+
+
+async def test_a_program_gets_cause_and_steps(environment: DoctorEnvironment, check: Check) -> None:
+    """Each finding has them; those of one cause have one name for it."""
+    environment.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox", times=None))
+    findings = json.loads((await check("--json")).stdout)
+    refused = [one for one in findings if one["outcome"] == "failed"]
+    assert [(one["about"], one["cause"]) for one in refused] == [
+        (mailbox, "smtp-auth-disabled-mailbox") for mailbox in (MAILBOX, SHOP, BILLING)
+    ]
+    for one in refused:
+        assert len(one["steps"]) == 2
+        assert f"Set-CASMailbox -Identity {one['about']} " in one["steps"][0]
+        assert one["fix"] == " ".join(f"{number}. {step}" for number, step in enumerate(one["steps"], 1))

@@ -176,6 +176,8 @@ async def test_a_deep_check_uses_the_relays_session(harness: Harness) -> None:
         "fix": "",
         "facts": {},
         "about": MAILBOX,
+        "cause": "",
+        "steps": [],
     }
     assert len(harness.simulator.logins) == 1
 

@@ -9,7 +9,7 @@ import pytest
 from app import logs, metrics
 from app.clock import Clock
 from app.mail.credential_expiry import CredentialExpiry
-from app.mail.outcome.verdict import Explanation
+from app.mail.outcome.verdict import Explanation, LoginMethod
 from app.mail.times import DAY
 from app.smtp.auth.credentials import LoginSecret, Mechanism, Password
 from app.smtp.auth.expiry_monitor import CredentialExpiryMonitor
@@ -30,6 +30,7 @@ class ExpiringCredentials:
     """Credentials that expire."""
 
     mortal: CredentialExpiry | None
+    method = LoginMethod.PASSWORD
 
     async def secret(self) -> LoginSecret:
         """Not called here."""
@@ -96,8 +97,8 @@ def test_a_password_shows_the_retirement_of_basic_authentication(capsys: pytest.
     [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert (line["event"], line["date"]) == ("credential.ends", "2026-12-31")
     assert "end of December 2026" in line["reason"]
-    assert "POSTERN_CLIENT_SECRET" in line["fix"]
-    assert "-Identity noreply@contoso.com" in line["fix"]
+    assert "POSTERN_CLIENT_CERTIFICATE" in line["fix"]
+    assert "-Mailbox noreply@contoso.com" in line["fix"]
 
 
 def test_the_date_is_a_metric() -> None:

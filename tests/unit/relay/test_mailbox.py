@@ -9,7 +9,8 @@ from app.clock import Clock
 from app.mail.mailbox_health import GROW_AFTER
 from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
-from app.mail.outcome.verdict import Action, Explanation, Scope, Verdict
+from app.mail.outcome.verdict import Action, Explanation, LoginMethod, Scope, Verdict
+from app.mail.policy import judge
 from app.mail.times import DAY
 from app.relay.mailbox import Headroom, Mailbox, RelayLimits
 from app.relay.sliding_window import SlidingWindow
@@ -49,6 +50,25 @@ def send(mailbox: Mailbox, count: int, recipients: int = 1) -> None:
     for _ in range(count):
         assert mailbox.begin(recipients)
         mailbox.end(recipients)
+
+
+@pytest.mark.parametrize(
+    ("method", "present", "absent"),
+    [
+        (LoginMethod.PASSWORD, "POSTERN_PASSWORD", "<object-id>"),
+        (LoginMethod.OAUTH, "<object-id>", "POSTERN_PASSWORD"),
+    ],
+)
+def test_a_held_mailbox_has_the_fix_of_its_login(
+    clock: ManualClock, method: LoginMethod, present: str, absent: str
+) -> None:
+    """Exchange's reply is the same for a wrong password and for an app without a right."""
+    mailbox = Mailbox("m", RelayLimits(), clock, method=method)
+    refused = Attempt(Phase.AUTH, Reply.of(535, ["5.7.3 Authentication unsuccessful"]))
+    mailbox.observe(None, refused, [*judge(refused, ["m"]).values()])
+    assert mailbox.condition.explanation is not None
+    assert present in mailbox.condition.explanation.fix
+    assert absent not in mailbox.condition.explanation.fix
 
 
 def test_a_part_of_the_rate_is_reserved_for_urgent_mail(clock: ManualClock) -> None:

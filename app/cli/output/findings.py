@@ -1,0 +1,80 @@
+"""Terminal output of `postern check`: findings one by one, then each problem once with its steps."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from app.cli.output.terminal import console, styled
+from app.doctor.finding import Finding, Problem, StepOutcome, problems
+
+_MAX_SUBJECTS = 20  # of a problem
+_MARKS = {
+    StepOutcome.OK: ("✓", "green"),
+    StepOutcome.WARN: ("!", "yellow"),
+    StepOutcome.FAILED: ("✗", "bold red"),
+    StepOutcome.SKIPPED: ("-", "dim"),
+}
+_COUNT_LABELS = {
+    StepOutcome.FAILED: "failed",
+    StepOutcome.WARN: "with a warning (mail is still sent)",
+    StepOutcome.OK: "ok",
+    StepOutcome.SKIPPED: "skipped",
+}
+
+
+class FindingPrinter:
+    """Prints findings one by one. With several mailboxes, each mailbox has a heading."""
+
+    def __init__(self, pools: Mapping[str, str]) -> None:
+        self._pools = pools  # pool name by mailbox
+        self._about = ""  # subject of the last finding
+
+    def show(self, finding: Finding) -> None:
+        """Print one finding, with a heading if its subject changes."""
+        if len(self._pools) > 1 and finding.about != self._about:
+            pool = self._pools.get(finding.about)
+            console.print()
+            console.print(styled((finding.about, "bold"), f" (pool {pool})" if pool else ""), soft_wrap=True)
+        self._about = finding.about
+        show_finding(finding)
+
+
+def show_finding(finding: Finding, before: str = "") -> None:
+    """Print the outcome of a finding after the text `before`, and its facts."""
+    mark, style = _MARKS[finding.outcome]
+    quiet = "dim" if finding.outcome is StepOutcome.SKIPPED else ""
+    console.print(
+        styled(before, (f" {mark} ", style), (f"{finding.step:<13} ", quiet or "bold"), (finding.summary, quiet)),
+        soft_wrap=True,
+    )
+    for name, value in finding.facts.items():
+        console.print(styled((f"   {name}: {value}", "dim")), soft_wrap=True)
+
+
+def show_problems(findings: Sequence[Finding], *, failed: bool) -> None:
+    """Print each problem once, with its subjects and the numbered steps of its fix, then the number of findings."""
+    for problem in problems(findings):
+        _show_problem(problem)
+    counts = Counter(finding.outcome for finding in findings)
+    summary = ", ".join(f"{counts[outcome]} {label}" for outcome, label in _COUNT_LABELS.items() if counts[outcome])
+    console.print()
+    console.print(styled((summary, "bold red" if failed else "bold green")))
+
+
+def _show_problem(problem: Problem) -> None:
+    mark, style = _MARKS[problem.outcome]
+    console.print()
+    console.print(styled((f"{mark} {problem.step}: ", style), (problem.summary, "bold")), soft_wrap=True)
+    if any(problem.subjects):
+        console.print(f"   {_list_of(problem.subjects)}", soft_wrap=True)
+    if problem.placeholder:
+        console.print(styled((f"   {problem.placeholder} stands for each of them.", "dim")), soft_wrap=True)
+    numbers = [f"{number}." for number in range(1, len(problem.steps) + 1)] if len(problem.steps) > 1 else ["→"]
+    for number, step in zip(numbers, problem.steps, strict=False):
+        console.print(styled((f"   {number} ", style), step), soft_wrap=True)
+
+
+def _list_of(subjects: Iterable[str]) -> str:
+    names = [*subjects]
+    more = f" and {len(names) - _MAX_SUBJECTS} more" if len(names) > _MAX_SUBJECTS else ""
+    count = f"{len(names)}: " if len(names) > 1 else ""
+    return f"{count}{', '.join(names[:_MAX_SUBJECTS])}{more}"
