@@ -55,6 +55,7 @@ class Cluster:
     ) -> None:
         self.process_control = process_control
         self.url = url
+        self.urls = [url] * replicas  # of the database as each replica reaches it
         self.names = [f"m{number:02}@contoso.com" for number in range(mailboxes)]
         self.ports = [free_port() for _ in range(replicas)]
         self.children: list[Child | None] = [None] * replicas
@@ -150,7 +151,7 @@ class Cluster:
         plain = environment_for(self.simulator, self._folder / "data", self.ports[number])
         for name in ("POSTERN_MAILBOX", "POSTERN_MESSAGES_PER_MINUTE"):
             del plain[name]
-        config = {"POSTERN_CONFIG": str(self._folder / "postern.toml"), "POSTERN_DATABASE_URL": self.url}
+        config = {"POSTERN_CONFIG": str(self._folder / "postern.toml"), "POSTERN_DATABASE_URL": self.urls[number]}
         return {**plain, **config, **self._settings}
 
     # What the database says.

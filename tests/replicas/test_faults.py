@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from app.simulator import Call, ExchangeLimits, Fault, FaultContext, Point
 from tests import postgres
@@ -16,6 +17,7 @@ from tests.crash.verification import Received
 from tests.replicas.cluster import Cluster
 from tests.replicas.conftest import Scale
 from tests.replicas.load import Callers, all_ended, verify_all
+from tests.replicas.postgres_proxy import PostgresProxy
 from tests.waiting import WAIT_TIMEOUT, until
 
 FREE = ExchangeLimits(messages_per_minute=1_000_000, recipients_per_day=1_000_000_000)
@@ -73,6 +75,44 @@ async def test_a_resumed_former_owner_sends_nothing(cluster: Callable[..., Any],
     assert {id for (id,) in await row.ask("SELECT id FROM messages WHERE possible_duplicate")} == marked
     copies = len(Received(row.simulator.messages).copies(on_its_way))
     assert copies == (1 if point is Point.DATA else 2)
+    assert row.process_control.logged("crashed") == 0, row.process_control.tail()
+
+
+@pytest.mark.timeout(300)
+async def test_locks_of_a_frozen_replica_end(cluster: Callable[..., Any], figure: Figure) -> None:
+    """A replica that is frozen inside a pipeline, with rows locked, loses its mailbox to another one.
+
+    `idle_in_transaction_session_timeout` does not run there: it starts only after a Sync.
+    """
+    row = await cluster(speed=FAST, limits=FREE, POSTERN_CONNECTIONS="1", POSTERN_MESSAGES_PER_MINUTE="1000000")
+    frozen = asyncio.Event()
+
+    def freeze() -> None:
+        row.signal(0, signal.SIGSTOP)
+        frozen.set()
+
+    database = make_url(row.url)
+    assert database.port
+    async with PostgresProxy(database.port) as proxy:
+        row.urls[0] = database.set(port=proxy.port).render_as_string(hide_password=False)
+        await row.up(0)
+        await row.owned_by(0, 1)
+        await row.up(1)
+        callers = Callers(row, 100, random.Random(12), at=[1])
+        posting = asyncio.create_task(callers.post())
+        await arrived(row, 5)
+        proxy.on_flush = freeze
+        await asyncio.wait_for(frozen.wait(), WAIT_TIMEOUT)
+        await row.owned_by(1, 1)
+        await posting
+        await arrived(row, 100)
+        row.signal(0, signal.SIGCONT)
+        await until(lambda: row.process_control.logged("mailbox.lost"))
+        await all_ended(row, within=WAIT_TIMEOUT)
+        account = await verify_all(row, callers.accepted)
+    figure("frozen in a pipeline: flagged / taken twice", f"{account.flagged} / {account.twice}")
+    assert account.relayed == 100
+    assert account.flagged <= 1
     assert row.process_control.logged("crashed") == 0, row.process_control.tail()
 
 

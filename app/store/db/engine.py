@@ -5,7 +5,8 @@ transactions, not the driver: a writer takes the write lock at once (BEGIN IMMED
 first and then finds the lock taken must be rolled back. A reader never waits for the writer.
 
 PostgreSQL: a commit is on the server's disk when it returns, whatever the server's default is. Writers wait for rows,
-not for each other; a client that is lost, or idle in a transaction, loses its locks within seconds.
+not for each other; a client that is lost, or idle in a transaction, loses its locks within seconds (see also
+stalled_backends.py).
 """
 
 import json
@@ -21,6 +22,7 @@ from sqlalchemy.pool import NullPool
 from app.store.errors import StoreUnreachableError
 
 READ_CONNECTIONS = 4  # connections that read at the same time
+CLIENT_TIMEOUT = 10  # seconds that a transaction of PostgreSQL waits for its client
 _BUSY = 5.0  # seconds to wait for another process's lock
 
 _ALWAYS = {
@@ -40,6 +42,7 @@ _READER = {"query_only": "ON"}
 _NEW = {"auto_vacuum": "INCREMENTAL"}  # before anything is in it: see vacuum.py
 
 SERVER: dict[str, Any] = {
+    "fallback_application_name": "postern",  # unless the URL has another
     "connect_timeout": 5,  # seconds
     "keepalives_idle": 10,  # seconds
     "tcp_user_timeout": 10_000,  # milliseconds: a link that went silent is noticed, not waited for
@@ -48,7 +51,7 @@ _SESSION = {  # the same as seen from the server
     "tcp_keepalives_idle": "10",  # seconds
     "tcp_keepalives_interval": "5",  # seconds
     "tcp_keepalives_count": "3",
-    "idle_in_transaction_session_timeout": "10000",  # milliseconds
+    "idle_in_transaction_session_timeout": f"{CLIENT_TIMEOUT * 1000}",  # milliseconds
     # Every statement goes by an index, in its order. The planner would choose by what the tables held when they were
     # last looked at, and a prepared statement keeps a plan that was right while they were empty.
     "enable_seqscan": "off",

@@ -3,7 +3,8 @@
 A replica is alive until the end of the lease of its last heartbeat, by the database's clock; clocks of hosts do not
 matter. Other replicas take over the mailboxes of a dead one (takeover.py). It need not notice: the statement that
 claims checks the token (OWNED) under a lock that a take-over does not pass, and its claims are void once the take-over
-has committed. So the fence needs no statement of its own; a heartbeat needs three, however many mailboxes there are.
+has committed. So the fence needs no statement of its own; a heartbeat needs three, however many mailboxes there are,
+and on PostgreSQL one that ends the backends of stopped processes, whose locks would prevent a take-over.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, literal_column, select, up
 
 from app.mail.times import HOUR
 from app.store.db.dialect import DatabaseNow, upsert
+from app.store.db.stalled_backends import end_stalled_backends
 from app.store.db.verb import each
 from app.store.mailboxes.records import ClusterView, MailboxOwner, Replica
 from app.store.schema import owners, replicas
@@ -49,6 +51,7 @@ _FORGET = delete(replicas).where(_r.until < DatabaseNow() - REPLICA_RETENTION)
 @each
 def heartbeat(connection: Connection, replica: Replica) -> ClusterView:
     """Renew the lease of a replica; return the live replicas and the owner of every mailbox."""
+    end_stalled_backends(connection)
     until = DatabaseNow() + replica.lease
     statement = upsert(connection.dialect.name, replicas).values(
         id=replica.id, name=replica.name, serves=replica.serves, until=until
