@@ -8,7 +8,8 @@ Lets the app send through the mailboxes you name, and through no others.
 By RBAC for Applications, the preferred way: makes the app known to Exchange, a security group with the mailboxes, a
 management scope of that group, and gives the app the role Application SMTP.SendAsApp within that scope. The app needs
 no API permission for it. With -FullAccess instead: makes the app known to Exchange and gives it FullAccess to each
-mailbox; the app then needs SMTP.SendAsApp (Register-PosternApp.ps1 -SmtpSendAsApp).
+mailbox; the app then needs SMTP.SendAsApp (Register-PosternApp.ps1 -SmtpSendAsApp). With -MailRead instead: gives the app
+the role Application Mail.Read within that scope, so that Postern can read non-delivery reports in these mailboxes.
 
 Running it twice changes nothing; with another mailbox it adds that one. What bears the name but is not ours is never
 changed: the script stops and says so.
@@ -25,13 +26,19 @@ The app's Object ID under Enterprise applications, as Register-PosternApp.ps1 pr
 The addresses of the mailboxes.
 
 .PARAMETER Name
-The name of what is made: the group and the scope "<Name> mailboxes" and the assignment "<Name> SMTP.SendAsApp".
+The name of what is made: the group and the scope "<Name> mailboxes" and the assignment "<Name> SMTP.SendAsApp", with
+-MailRead "<Name> Mail.Read".
 
 .PARAMETER FullAccess
 The way by mailbox permissions instead of RBAC for Applications.
 
+.PARAMETER MailRead
+Gives the role Application Mail.Read instead of Application SMTP.SendAsApp: the app may read the mail of the mailboxes in
+the group, and of no others. Do not grant Mail.Read in Entra too: that covers every mailbox of the organization.
+
 .PARAMETER Undo
-Takes the right to the mailboxes away again, by the way that was taken.
+Takes the right to the mailboxes away again, by the way that was taken. With -MailRead: takes only the role Application
+Mail.Read away, for all mailboxes of the group.
 
 .PARAMETER RemoveApp
 With -Undo: also removes the assignment, the scope, the group and Exchange's reference to the app. With -FullAccess name
@@ -44,7 +51,13 @@ all of the app's mailboxes, for a permission that is left over cannot be named a
 ./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId <object-id> -Mailbox noreply@contoso.com -FullAccess
 
 .EXAMPLE
+./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId <object-id> -Mailbox noreply@contoso.com -MailRead
+
+.EXAMPLE
 ./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId <object-id> -Mailbox noreply@contoso.com -Undo
+
+.EXAMPLE
+./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId <object-id> -Mailbox noreply@contoso.com -MailRead -Undo
 
 .EXAMPLE
 ./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId <object-id> -Mailbox noreply@contoso.com -Undo -RemoveApp
@@ -59,6 +72,7 @@ param(
     [Parameter(Mandatory)] [ValidateNotNullOrEmpty()] [string[]] $Mailbox,
     [ValidateLength(1, 40)] [string] $Name = 'Postern',
     [switch] $FullAccess,
+    [switch] $MailRead,
     [Parameter(ParameterSetName = 'Undo', Mandatory)] [switch] $Undo,
     [Parameter(ParameterSetName = 'Undo')] [switch] $RemoveApp
 )
@@ -68,10 +82,14 @@ $ErrorActionPreference = 'Stop'
 # A module's functions do not see the preference of the script that calls them.
 $PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop' }
 
-$role = 'Application SMTP.SendAsApp'
+$permission = if ($MailRead) { 'Mail.Read' } else { 'SMTP.SendAsApp' }
+$role = "Application $permission"
 $groupName = "$Name mailboxes"
-$assignmentName = "$Name SMTP.SendAsApp"
+$assignmentName = "$Name $permission"
 
+if ($FullAccess -and $MailRead) {
+    throw 'Give -FullAccess or -MailRead: reading is granted by RBAC for Applications alone.'
+}
 if ($ClientId -eq $ObjectId) {
     throw 'The two ids are the same. The object id is the one under Enterprise applications, the app, Overview.'
 }
@@ -109,6 +127,12 @@ $members = @(
     if ($group) { Get-DistributionGroupMember -Identity $group.DistinguishedName -ResultSize Unlimited }
 )
 
+if ($Undo -and $MailRead) {
+    if ($assignment -and $PSCmdlet.ShouldProcess($assignmentName, 'Remove the role assignment')) {
+        Remove-ManagementRoleAssignment -Identity $assignmentName -Confirm:$false
+    }
+    return
+}
 if ($Undo) {
     foreach ($box in $boxes) {
         if ($FullAccess) {
@@ -129,6 +153,11 @@ if ($Undo) {
     }
     if ($assignment -and $PSCmdlet.ShouldProcess($assignmentName, 'Remove the role assignment')) {
         Remove-ManagementRoleAssignment -Identity $assignmentName -Confirm:$false
+    }
+    # A scope that is in use cannot be removed.
+    $reading = Get-ManagementRoleAssignment -Role 'Application Mail.Read' | Where-Object { $_.Name -eq "$Name Mail.Read" }
+    if ($reading -and $PSCmdlet.ShouldProcess("$Name Mail.Read", 'Remove the role assignment')) {
+        Remove-ManagementRoleAssignment -Identity "$Name Mail.Read" -Confirm:$false
     }
     if ($scope -and $PSCmdlet.ShouldProcess($groupName, 'Remove the management scope')) {
         Remove-ManagementScope -Identity $groupName -Confirm:$false

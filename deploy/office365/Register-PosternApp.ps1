@@ -10,7 +10,8 @@ RBAC for Applications wants it. Running it twice changes nothing. It prints the 
 for Grant-PosternMailbox.ps1. If Entra does not know something yet that was made a moment ago, run it again.
 
 Sign in before, as a Cloud Application Administrator: Connect-MgGraph -Scopes Application.ReadWrite.All
-For -SmtpSendAsApp: Connect-MgGraph -Scopes Application.ReadWrite.All, AppRoleAssignment.ReadWrite.All
+For -SmtpSendAsApp and -MessageTrace: Connect-MgGraph -Scopes Application.ReadWrite.All, AppRoleAssignment.ReadWrite.All
+For -MessageTrace sign in as a Privileged Role Administrator: only that role may consent to permissions of Graph.
 
 .PARAMETER DisplayName
 The app's name in Entra.
@@ -29,8 +30,15 @@ How long the new secret is valid.
 Grants the app the application permission SMTP.SendAsApp of Office 365 Exchange Online, which is its admin consent too.
 For the way by FullAccess alone.
 
+.PARAMETER MessageTrace
+Lets the app read Exchange's message trace (POSTERN_TRACE): creates the service principal of Microsoft's trace service in
+the organization if there is none, and grants the app the application permission ExchangeMessageTrace.Read.All of
+Microsoft Graph, which is its admin consent too. With it the app reads the metadata of all mail of the organization, and
+no content. -DisplayName may name an app for this alone.
+
 .PARAMETER Undo
-Takes away what the other parameters name: -CertificateFile, -SecretId, -SmtpSendAsApp, or with -RemoveApp all of it.
+Takes away what the other parameters name: -CertificateFile, -SecretId, -SmtpSendAsApp, -MessageTrace, or with -RemoveApp
+all of it. Microsoft's service principal stays, because other programs may need it.
 
 .PARAMETER SecretId
 With -Undo: the secret's id, as it was printed when it was made.
@@ -43,6 +51,15 @@ With -Undo: deletes the app. Entra keeps a deleted app for 30 days.
 
 .EXAMPLE
 ./Register-PosternApp.ps1 -SecretFile secret.txt -SmtpSendAsApp
+
+.EXAMPLE
+./Register-PosternApp.ps1 -MessageTrace
+
+.EXAMPLE
+./Register-PosternApp.ps1 -DisplayName "Postern trace" -SecretFile trace-secret.txt -MessageTrace
+
+.EXAMPLE
+./Register-PosternApp.ps1 -Undo -MessageTrace
 
 .EXAMPLE
 ./Register-PosternApp.ps1 -Undo -CertificateFile old.cer
@@ -60,6 +77,7 @@ param(
     [Parameter(ParameterSetName = 'Do')] [string] $SecretFile,
     [Parameter(ParameterSetName = 'Do')] [ValidateRange(1, 730)] [int] $SecretDays = 180,
     [switch] $SmtpSendAsApp,
+    [switch] $MessageTrace,
     [Parameter(ParameterSetName = 'Undo', Mandatory)] [switch] $Undo,
     [Parameter(ParameterSetName = 'Undo')] [guid] $SecretId = [guid]::Empty,
     [Parameter(ParameterSetName = 'Undo')] [switch] $RemoveApp
@@ -70,15 +88,17 @@ $ErrorActionPreference = 'Stop'
 # A module's functions do not see the preference of the script that calls them.
 $PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop' }
 
-# Microsoft's id of Office 365 Exchange Online, the same in every organization. The permission's id is looked up there.
+# Microsoft's ids, the same in every organization. The ids of the permissions are looked up there.
 $exchangeOnline = '00000002-0000-0ff1-ce00-000000000000'
+$graph = '00000003-0000-0000-c000-000000000000'
+$traceService = '8bd644d1-64a1-4d4b-ae52-2e0cbf64e373'
 
 $context = Get-MgContext
 if (-not $context) {
     throw 'Sign in first: Connect-MgGraph -Scopes Application.ReadWrite.All'
 }
-if ($Undo -and -not ($CertificateFile -or $SmtpSendAsApp -or $RemoveApp -or $SecretId -ne [guid]::Empty)) {
-    throw 'Say what to undo: -CertificateFile, -SecretId, -SmtpSendAsApp or -RemoveApp.'
+if ($Undo -and -not ($CertificateFile -or $SmtpSendAsApp -or $MessageTrace -or $RemoveApp -or $SecretId -ne [guid]::Empty)) {
+    throw 'Say what to undo: -CertificateFile, -SecretId, -SmtpSendAsApp, -MessageTrace or -RemoveApp.'
 }
 
 $certificate = $null
@@ -225,6 +245,34 @@ if ($principal) {
     elseif ($granted -and -not $SmtpSendAsApp -and -not $Undo) {
         Write-Warning ('The app has SMTP.SendAsApp, so Exchange asks for FullAccess to each mailbox. For RBAC for ' +
             'Applications take it away: ./Register-PosternApp.ps1 -Undo -SmtpSendAsApp')
+    }
+}
+
+if ($principal -and $MessageTrace) {
+    # Without this service principal Graph answers each request for the trace with 401.
+    if (-not $Undo -and -not (Get-MgServicePrincipal -Filter "appId eq '$traceService'")) {
+        if ($PSCmdlet.ShouldProcess($traceService, "Make the service principal of Microsoft's trace service")) {
+            New-MgServicePrincipal -AppId $traceService | Out-Null
+        }
+    }
+    $microsoftGraph = Get-MgServicePrincipal -Filter "appId eq '$graph'"
+    $traceRead = $microsoftGraph.AppRoles | Where-Object { $_.Value -eq 'ExchangeMessageTrace.Read.All' }
+    if (-not $traceRead) {
+        throw 'Microsoft Graph does not offer the permission ExchangeMessageTrace.Read.All in this cloud.'
+    }
+    $held = Get-MgServicePrincipalAppRoleAssignment -ServicePrincipalId $principal.Id -All |
+        Where-Object { $_.ResourceId -eq $microsoftGraph.Id -and $_.AppRoleId -eq $traceRead.Id }
+    if ($Undo -and $held) {
+        if ($PSCmdlet.ShouldProcess($DisplayName, 'Take the permission ExchangeMessageTrace.Read.All away')) {
+            Remove-MgServicePrincipalAppRoleAssignment -ServicePrincipalId $principal.Id `
+                -AppRoleAssignmentId $held.Id
+        }
+    }
+    elseif (-not $Undo -and -not $held) {
+        if ($PSCmdlet.ShouldProcess($DisplayName, 'Grant ExchangeMessageTrace.Read.All, with admin consent')) {
+            New-MgServicePrincipalAppRoleAssignment -ServicePrincipalId $principal.Id -PrincipalId $principal.Id `
+                -ResourceId $microsoftGraph.Id -AppRoleId $traceRead.Id | Out-Null
+        }
     }
 }
 

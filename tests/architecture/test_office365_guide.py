@@ -9,13 +9,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 
 from app.mail.office365 import RULES
 from app.mail.office365.entra import ROWS
+from app.mail.office365.graph import MAIL_PERMISSION, MAIL_ROLE, TRACE_PERMISSION, TRACE_PRINCIPAL
 from app.settings import Settings
 from app.settings.credential import CLOUDS
 from app.smtp.auth.client_certificate import ClientCertificate
@@ -146,6 +147,30 @@ def test_powershell_can_read_it(name: str) -> None:
         ["pwsh", "-NoProfile", "-Command", parse], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_a_script_makes_it_can_take_away() -> None:
+    """The service principals stay with their app or belong to Microsoft."""
+    for name in ("./Grant-PosternMailbox.ps1", "./Register-PosternApp.ps1"):
+        names = Counter(each.name for each in powershell.commands(SCRIPTS[name]))
+        made = [each for each in names if each.startswith(("Add-", "New-")) and each != "New-MgServicePrincipal"]
+        undone = {each.partition("-")[2] for each in names if each.startswith("Remove-")}
+        assert {each.partition("-")[2] for each in made} <= undone, name
+
+
+def test_the_rights_to_read_have_the_least_scope() -> None:
+    """Reading mailboxes is a role with the scope of Postern's group; Entra's permission would cover all mailboxes."""
+    register, grant = SCRIPTS["./Register-PosternApp.ps1"], SCRIPTS["./Grant-PosternMailbox.ps1"]
+    assert f"'{TRACE_PERMISSION}'" in register
+    assert f"'{TRACE_PRINCIPAL}'" in register
+    assert MAIL_PERMISSION not in register
+    assert f"'{MAIL_PERMISSION}'" in grant
+    assert f"Application {MAIL_PERMISSION}" == MAIL_ROLE
+    scoped = [each for each in powershell.commands(grant) if each.name == "New-ManagementRoleAssignment"]
+    assert scoped
+    assert all("-CustomResourceScope" in each.parameters for each in scoped)
+    for right in (TRACE_PERMISSION, TRACE_PRINCIPAL, MAIL_ROLE):
+        assert right in GUIDE
 
 
 def test_every_setting_named_exists() -> None:
