@@ -35,7 +35,7 @@ class _Commands(CommandGroup):
             "app.cli.check:check",
             "Check every step from the settings to a delivered message, and print a fix for each problem.\n\n"
             "No mail is sent without --send-test. Exit codes: 0 no failures (warnings are possible), 1 a step failed,\n"
-            "2 wrong usage, 78 a setting is wrong.",
+            "2 wrong usage, 78 a setting is wrong. --watch ends with 0 when no step fails, and with 130 after Ctrl-C.",
         ),
         CommandEntry("send", "app.cli.send:send", "Send one email and print its id."),
         CommandEntry(
@@ -67,7 +67,9 @@ class _Commands(CommandGroup):
             "app.cli.suppressions:commands",
             "List, add, remove and import addresses to which no email is sent.",
         ),
-        CommandEntry("mailboxes", "app.cli.mailboxes:commands", "Show, hold and release mailboxes."),
+        CommandEntry(
+            "mailboxes", "app.cli.mailboxes:commands", "Show, hold and release mailboxes, and move them to OAuth 2.0."
+        ),
     )
 
 

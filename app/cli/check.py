@@ -9,13 +9,14 @@ import typer
 
 from app import logs
 from app.cli.exit_codes import Exit, run
-from app.cli.output.findings import FindingPrinter, show_finding, show_problems
+from app.cli.output.findings import ChangePrinter, FindingPrinter, show_finding, show_problems
 from app.cli.output.terminal import console
 from app.cli.output.text import AsJson, print_json
 from app.clock import Clock
 from app.doctor.doctor import examine
 from app.doctor.finding import Finding, Step, StepOutcome
 from app.doctor.target import CheckTarget
+from app.doctor.watch import MAX_INTERVAL, MIN_INTERVAL, watch
 from app.mail.message.address import Address, AddressError, parse_address
 from app.mailbox_factory import MailboxFactory
 from app.settings import MailboxSettings, PoolSettings, Settings, SettingsError, load
@@ -39,10 +40,18 @@ def check(
         str | None,
         typer.Option(metavar="ADDRESS[:PORT]", help="Name server for the DNS records of the senders' domains."),
     ] = None,
+    watch_: Annotated[
+        bool, typer.Option("--watch", help="Repeat the check until no step fails, and print only what changed.")
+    ] = False,
+    interval: Annotated[
+        int, typer.Option(metavar="SECONDS", min=MIN_INTERVAL, max=MAX_INTERVAL, help="Time between checks of --watch.")
+    ] = 60,
     as_json: AsJson = False,
 ) -> None:
     """Run `postern check`."""
     logs.configure(human=True, level="critical")  # the findings contain all messages
+    if watch_ and send_test:
+        raise typer.BadParameter("A repeated check sends no mail. Give --send-test without it.", param_hint="--watch")
     recipient, egress_address, server = _recipient(send_test), _address(egress), _server(name_server)
     try:
         settings = load(Settings)
@@ -50,6 +59,9 @@ def check(
         finish([Finding(Step.SETTINGS, StepOutcome.FAILED, str(error))], Exit.CONFIG, as_json)
     selected = _selected(settings, mailbox)
     targets = list(_targets(settings, selected, recipient, egress_address, server))
+    if watch_:
+        run(_watch(targets, interval, as_json=as_json))
+        raise typer.Exit(Exit.DONE)
     if as_json:
         findings = run(examine(targets))
     else:
@@ -57,6 +69,15 @@ def check(
             findings = run(examine(targets, FindingPrinter({one.mailbox: pool.name for pool, one in selected}).show))
     failed = any(finding.outcome is StepOutcome.FAILED for finding in findings)
     finish(findings, Exit.FAILED if failed else Exit.DONE, as_json, shown=True)
+
+
+async def _watch(targets: Sequence[CheckTarget], interval: float, *, as_json: bool) -> None:
+    """Examine until no step fails, and print the findings that changed."""
+
+    async def examine_some(some: Sequence[CheckTarget]) -> list[Finding]:
+        return await examine(some) if some else []
+
+    await watch(examine_some, targets, ChangePrinter(as_json=as_json).show, Clock(), interval)
 
 
 def _selected(settings: Settings, mailbox: str | None) -> list[tuple[PoolSettings, MailboxSettings]]:

@@ -1,22 +1,32 @@
-"""Commands `postern mailboxes`: health of the mailboxes, hold and release."""
+"""Commands `postern mailboxes`: health of the mailboxes, hold and release, and their move to OAuth 2.0."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from app.cli.exit_codes import Exit, end
+from app.cli.exit_codes import Exit, end, report_errors
 from app.cli.output.terminal import console, show, styled
 from app.cli.output.text import AsJson, say, timestamp
 from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
+from app.mail.explain import fill_text
 from app.mail.mailbox_health import MAX_REASON, one_line
+from app.mail.office365.fixes import GRANT, OAUTH_STEPS
+from app.mail.times import DAY
+from app.settings import MailboxSettings, Settings, load
+from app.settings.credential import LOGIN_METHODS
+from app.smtp.auth.credentials import BASIC_AUTH_EXPIRY
 from app.store import Store
 from app.store.mailboxes.records import HoldRequest, MailboxRecord, MailboxUsage
 from app.store.read.status import condition_at
 
 commands = typer.Typer(no_args_is_help=True)
 _COLUMNS = ("name", "pool", "owner", "health", "since", "until", "messages_last_minute", "recipients_last_day")
+
+_LOGIN_COLUMNS = ("name", "pool", "login", "days_left")
 
 Name = Annotated[str, typer.Argument(help="Address of the mailbox, such as noreply@contoso.com.")]
 
@@ -50,6 +60,49 @@ def hold(
 def release(name: Name) -> None:
     """Let a mailbox log in immediately, and relay again if the login succeeds."""
     _request(name, HoldRequest(Clock().now(), hold=False), "released")
+
+
+@commands.command("cut-over")
+def cut_over(as_json: AsJson = False) -> None:
+    """Show how each mailbox logs in, the days left for passwords, and the command that moves a mailbox to OAuth 2.0."""
+    with report_errors():
+        settings = load(Settings)
+    days = math.floor((BASIC_AUTH_EXPIRY.at - Clock().now()) / DAY)
+    mailboxes = [(pool.name, one) for pool in settings.pools for one in pool.mailboxes]
+    app = next((one.client_id for _, one in mailboxes if one.client_id), None)
+    rows = [_login_row(pool, one, app or "<client-id>", days) for pool, one in mailboxes]
+    show(rows, _LOGIN_COLUMNS, as_json, none="The settings have no mailbox.")
+    if not as_json:
+        _print_steps([row["command"] for row in rows if row["command"]], days, has_app=app is not None)
+
+
+def _login_row(pool: str, one: MailboxSettings, client_id: str, days: int) -> dict[str, Any]:
+    """Return a row. Date, days and command are None for a mailbox that needs no change."""
+    login = next(name for name in LOGIN_METHODS if getattr(one, name))
+    by_password = login == "password"
+    return {
+        "name": one.mailbox,
+        "pool": pool,
+        "login": login.replace("_", " "),
+        "ends_at": timestamp(BASIC_AUTH_EXPIRY.at) if by_password else None,
+        "days_left": days if by_password else None,
+        "command": fill_text(GRANT, {"client-id": client_id, "mailbox": one.mailbox}) if by_password else None,
+    }
+
+
+def _print_steps(moves: Sequence[str], days: int, *, has_app: bool) -> None:
+    """Print the steps that move the mailboxes. Lines are not wrapped, so that commands can be copied."""
+    console.print()
+    if not moves:
+        console.print("No mailbox logs in with a password. Nothing to do.")
+        return
+    left = f"{days} days are left." if days > 0 else "The date has passed."
+    console.print(f"{BASIC_AUTH_EXPIRY.explanation.summary} {left}", soft_wrap=True)
+    create, _, finish = OAUTH_STEPS
+    commands = "In Postern's folder deploy/office365, run one command for each mailbox:"
+    steps = [*([] if has_app else [create]), "\n     ".join([commands, *moves]), finish]
+    for number, step in enumerate(steps, 1):
+        console.print(f"  {number}. {step}", soft_wrap=True)
 
 
 def _request(name: str, request: HoldRequest, state: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-from app.doctor.domain_records import check_domains
+from app.doctor.domain.records import check_domains
 from app.doctor.finding import Finding, Step, StepOutcome, ok, skipped
 from app.doctor.handshake import STEPS as HANDSHAKE_STEPS
 from app.doctor.handshake import check_handshake

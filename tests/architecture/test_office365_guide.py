@@ -53,8 +53,9 @@ def inline(text: str) -> list[str]:
 
 def advice() -> list[str]:
     """Return the PowerShell in the fixes of replies, of Entra's refusals and of the doctor."""
-    texts = [rule.explanation.fix for rule in RULES] + [row.fix for row in ROWS]
-    for path in sorted((ROOT / "app" / "doctor").glob("*.py")):
+    explanations = [it for rule in RULES for it in (rule.explanation, *rule.by_login.values())]
+    texts = [it.fix for it in explanations] + [row.fix for row in ROWS]
+    for path in sorted((ROOT / "app" / "doctor").rglob("*.py")):
         texts += [text for node in ast.walk(ast.parse(path.read_text("utf-8"))) if (text := _text(node))]
     return [span for text in texts for span in inline(text)]
 

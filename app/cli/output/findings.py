@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from app.cli.output.terminal import console, styled
+from app.cli.output.text import print_json
 from app.doctor.finding import Finding, Problem, StepOutcome, problems
 
 _MAX_SUBJECTS = 20  # of a problem
@@ -36,6 +38,26 @@ class FindingPrinter:
             console.print(styled((finding.about, "bold"), f" (pool {pool})" if pool else ""), soft_wrap=True)
         self._about = finding.about
         show_finding(finding)
+
+
+class ChangePrinter:
+    """Prints the findings of each round of a repeated check: all of the first, later those that changed."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._is_first = True
+
+    def show(self, findings: Sequence[Finding]) -> None:
+        """Print findings with the time, then their problems; as JSON, one object a line."""
+        if self._as_json:
+            for finding in findings:
+                print_json(finding.as_json(), indent=None)
+            return
+        at = "" if self._is_first else f"{datetime.now():%H:%M:%S} "  # noqa: DTZ005 - local, as the reader's clock
+        for finding in findings:
+            show_finding(finding, f"{at}{finding.about}".rstrip())
+        show_problems(findings, failed=any(one.outcome is StepOutcome.FAILED for one in findings))
+        self._is_first = False
 
 
 def show_finding(finding: Finding, before: str = "") -> None:

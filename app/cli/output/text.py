@@ -17,9 +17,9 @@ def say(line: str, *, err: bool = False) -> None:
     typer.echo(escape_controls(line), err=err)
 
 
-def print_json(value: Any) -> None:
-    """Print a value as indented JSON."""
-    typer.echo(escape_in_json(json.dumps(value, indent=2, ensure_ascii=False)))
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print a value as JSON; without `indent` on one line."""
+    typer.echo(escape_in_json(json.dumps(value, indent=indent, ensure_ascii=False)))
 
 
 def timestamp(seconds: float | None) -> str | None:

@@ -27,13 +27,15 @@ ENABLE_SMTP = (
 )
 SMTP_AUTH_ON = numbered(ENABLE_SMTP, LOGS_IN_AGAIN)
 
+GRANT = "./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId <object-id> -Mailbox <mailbox>"
+RUN_GRANT = f"In Postern's folder deploy/office365 run `{GRANT}`"
+
 # The way with the least rights: RBAC for Applications (deploy/office365, method 1).
 OAUTH_STEPS = (
     "In Postern's folder deploy/office365 run `./New-PosternCertificate.ps1 -Path postern.pem`, then "
     "`./Register-PosternApp.ps1 -CertificateFile postern.cer`. They create a certificate and an app in Microsoft "
     "Entra, and print its ids. README.md there explains each step, also without the scripts.",
-    "Run `./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId <object-id> -Mailbox <mailbox>`. It gives the app "
-    "the role Application SMTP.SendAsApp for this mailbox and for no other.",
+    f"Run `{GRANT}`. It gives the app the role Application SMTP.SendAsApp for this mailbox and for no other.",
     "Set POSTERN_TENANT_ID, POSTERN_CLIENT_ID and POSTERN_CLIENT_CERTIFICATE in place of POSTERN_PASSWORD and restart "
     "Postern. Microsoft may need 2 hours to apply the change.",
 )
@@ -47,10 +49,9 @@ PASSWORD_CHECKS = (
 )
 
 OAUTH_CHECKS = (
-    "In Postern's folder deploy/office365 run `./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId <object-id> "
-    "-Mailbox <mailbox>` again. It gives the app the missing rights to the mailbox, and stops if Exchange knows the "
-    "app by another object id. The <object-id> is the one under Enterprise applications at "
-    "https://entra.microsoft.com, not the one under App registrations.",
+    f"{RUN_GRANT} again. It gives the app the missing rights to the mailbox, and stops if Exchange knows the app by "
+    "another object id. The <object-id> is the one under Enterprise applications at https://entra.microsoft.com, not "
+    "the one under App registrations.",
     "If the app has the API permission SMTP.SendAsApp, Exchange ignores its role of the same name and requires "
     "FullAccess: remove the permission, or run the same command with -FullAccess.",
     "Check that POSTERN_MAILBOX is the mailbox's own address and not an alias, and that POSTERN_TOKEN_SCOPE is not "

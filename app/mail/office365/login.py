@@ -13,6 +13,7 @@ from app.mail.office365.fixes import (
     OAUTH_CHECKS,
     OAUTH_STEPS,
     PASSWORD_CHECKS,
+    RUN_GRANT,
     SMTP_AUTH_ON,
     powershell,
 )
@@ -266,9 +267,7 @@ _REFUSED: tuple[Rule, ...] = (
         text=("invalid api permissions",),
         summary="The OAuth app lacks the permission to send mail.",
         fix=numbered(
-            "In Postern's folder deploy/office365 run `./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId "
-            "<object-id> -Mailbox <mailbox>`. It gives the app the role Application SMTP.SendAsApp for this mailbox "
-            "and for no other.",
+            f"{RUN_GRANT}. It gives the app the role Application SMTP.SendAsApp for this mailbox and for no other.",
             "For the older way with FullAccess instead: at https://entra.microsoft.com, App registrations, the app, "
             "API permissions, add Office 365 Exchange Online, Application permissions, SMTP.SendAsApp, and grant admin "
             "consent.",

@@ -6,7 +6,7 @@ The mailbox waits after each of them, although many have a 5yz code.
 from functools import partial
 
 from app.mail.office365 import sources
-from app.mail.office365.fixes import UNBLOCK, powershell
+from app.mail.office365.fixes import RUN_GRANT, UNBLOCK, powershell
 from app.mail.office365.limits import RECIPIENTS_PER_DAY
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.rule import MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
@@ -63,9 +63,10 @@ _LIMITS: tuple[Rule, ...] = (
         pause=300.0,
         summary="The login worked, but the OAuth app has no right to open the mailbox, or Microsoft is moving the "
         "mailbox.",
-        fix="If it lasts for more than an hour: in Postern's folder deploy/office365 run `./Grant-PosternMailbox.ps1 "
-        "-ClientId <client-id> -ObjectId <object-id> -Mailbox <mailbox>`. The <object-id> is the one under Enterprise "
-        "applications at https://entra.microsoft.com.",
+        fix=numbered(
+            "Wait: Postern tries again automatically. If it lasts for more than an hour, continue.",
+            f"{RUN_GRANT}. The <object-id> is the one under Enterprise applications at https://entra.microsoft.com.",
+        ),
         source="email-oauth2-proxy #271",
         confidence=Confidence.MEDIUM,
     ),

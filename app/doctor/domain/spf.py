@@ -6,7 +6,7 @@ No IP address is tested. Macros are not expanded: an include with one is counted
 import re
 from dataclasses import dataclass, field
 
-from app.doctor.dns_client import DnsClient
+from app.doctor.domain.dns_client import DnsClient
 
 MAX_LOOKUPS = 10  # RFC 7208 §4.6.4
 _LOOKUPS_FOLLOWED = 2 * MAX_LOOKUPS  # more do not change the result

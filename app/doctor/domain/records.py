@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 
-from app.doctor.dns_client import DnsClient, DnsTimeoutError, NxDomainError
+from app.doctor.domain.dns_client import DnsClient, DnsTimeoutError, NxDomainError
+from app.doctor.domain.spf import MAX_LOOKUPS, Spf, evaluate_spf
 from app.doctor.finding import Finding, Step, failed, ok, skipped, warn
-from app.doctor.spf import MAX_LOOKUPS, Spf, evaluate_spf
 from app.doctor.target import CheckTarget
 
 _QUERY_TIMEOUT = 5.0  # seconds
