@@ -1,6 +1,5 @@
 """Command `postern emails list`: the newest emails by filters, one a line."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,13 +8,11 @@ from uuid import UUID
 
 import typer
 
-from app.api.submission import send_time
 from app.cli.output.terminal import console, show_lines
 from app.cli.output.text import AsJson, age, print_json, timestamp
 from app.cli.store_access import with_store
 from app.clock import Clock
 from app.mail.lifecycle import LastEvent, MessageState
-from app.mail.times import DAY, HOUR, MINUTE
 from app.store import Store
 from app.store.db import uuid7
 from app.store.mailboxes.records import MailboxRecord
@@ -26,8 +23,6 @@ from app.store.read.status import explain_email
 from app.store.records import Email
 
 _PAGE = 1_000  # emails read at once
-_AGE = re.compile("([0-9]{1,9})([smhd])", re.ASCII)
-_UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
 
 
 def list_emails(
@@ -77,7 +72,7 @@ def summary_row(email: Email, now: float) -> dict[str, Any]:
 
 def _values(given: Mapping[str, str | None], now: float) -> dict[str, Any]:
     """Return the values of the filters by the names of `email_filters`. An invalid one ends the command."""
-    first_id = partial(_first_id, now=now)
+    first_id = partial(email_filters.first_id, now=now)
     rules: Mapping[str, tuple[str, email_filters.Rule]] = {
         "event": ("event", email_filters.event),
         "to": ("to", email_filters.address),
@@ -95,16 +90,6 @@ def _values(given: Mapping[str, str | None], now: float) -> dict[str, Any]:
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint=f"--{option}") from None
     return values
-
-
-def _first_id(text: str, now: float) -> UUID:
-    """Return the first id of a time. Raises ValueError."""
-    if match := _AGE.fullmatch(text.strip().lower()):
-        return uuid7.first_at(now - int(match[1]) * _UNITS[match[2]])
-    at = send_time.moment(text)
-    if at is None:
-        raise ValueError("It must be an age such as 90m, 2h or 7d, or a time like 2026-11-23T20:08:28Z.")
-    return uuid7.first_at(at)
 
 
 async def _rows(
@@ -137,14 +122,11 @@ async def _find(store: Store, selection: Selection, limit: int, now: float) -> l
 
 
 def _key_id(given: str, names: Mapping[UUID, str]) -> UUID:
-    """Return the id of the key with this name or id."""
-    found = [id for id, name in names.items() if given in (name, str(id))]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise typer.BadParameter(f"There is no key {given}; see: postern keys list", param_hint="--key")
-    ids = " ".join(map(str, found))
-    raise typer.BadParameter(f"Several keys have this name; give the id of one: {ids}", param_hint="--key")
+    """Return the id of the key with this name or id. Without one the command ends."""
+    try:
+        return email_filters.key_id(given, names)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--key") from None
 
 
 def _reason(email: Email, mailboxes: Sequence[MailboxRecord], now: float) -> str:

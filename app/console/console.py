@@ -15,7 +15,8 @@ from app import logs
 from app.console.audit import show_audit
 from app.console.context import ConsoleContext
 from app.console.email import change_email, show_email
-from app.console.emails import show_emails
+from app.console.email_list.change import change_emails
+from app.console.email_list.page import EmailListPage
 from app.console.login import LoginPage
 from app.console.mailbox import change_hold, check_mailbox, show_mailbox
 from app.console.overview import OverviewPage
@@ -68,7 +69,8 @@ class Console:
                 Route(f"{HOME}/login", self._public(login.log_in), methods=["POST"]),
                 Route(f"{HOME}/logout", self._operator(login.log_out), methods=["POST"]),
                 Route(HOME, self._operator(OverviewPage(context).show), methods=["GET"]),
-                Route(f"{HOME}/emails", self._operator(show_emails), methods=["GET"]),
+                Route(f"{HOME}/emails", self._operator(EmailListPage(context).show), methods=["GET"]),
+                Route(f"{HOME}/emails/change", self._operator(change_emails), methods=["POST"]),
                 Route(one_email, self._operator(show_email), methods=["GET"]),
                 Route(one_email, self._operator(change_email), methods=["POST"]),
                 Route(one_mailbox, self._operator(show_mailbox), methods=["GET"]),

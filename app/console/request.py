@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlencode
 
+from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -19,6 +20,7 @@ ACTOR = "console"  # name in the log and in the audit
 OPERATOR_COOKIE = "postern_console"
 GUEST_COOKIE = "postern_console_guest"  # separate, so that visiting the login page does not end an operator's session
 MAX_FORM_BYTES = 16 * 1024
+MAX_FORM_FIELDS = 100
 REFRESH_SECONDS = 5
 
 
@@ -39,7 +41,7 @@ class ConsoleRequest:
     sessions: Sessions
     session: ConsoleSession | None
     now: float
-    form: Mapping[str, str] = field(default_factory=dict)
+    form: "FormFields" = field(default_factory=ImmutableMultiDict)
 
     @property
     def home(self) -> str:
@@ -103,7 +105,10 @@ class ConsoleRequest:
         return response
 
 
-async def read_form(request: Request) -> Mapping[str, str]:
+FormFields: TypeAlias = ImmutableMultiDict[str, str]
+
+
+async def read_form(request: Request) -> FormFields:
     """Return the fields of a form. Raise PageError if the body is too large or is no form."""
     body = b""
     async for chunk in request.stream():
@@ -111,7 +116,9 @@ async def read_form(request: Request) -> Mapping[str, str]:
         if len(body) > MAX_FORM_BYTES:
             raise PageError(413, "Form too large", f"The console accepts forms of at most {MAX_FORM_BYTES} bytes.")
     try:
-        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=50))
+        return ImmutableMultiDict(
+            parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
+        )
     except ValueError:
         raise PageError(400, "Not a form", "The request body is not a form of the console.") from None
 

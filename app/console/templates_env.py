@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from app.mail.times import DAY, HOUR, MINUTE
 from app.store.read.backlog import COUNT_LIMIT
+from app.store.read.records import BoundedCount
 
 _HERE = Path(__file__).parent
 _CODE = re.compile("`([^`]+)`")
@@ -125,6 +126,13 @@ def bounded_count(value: int) -> str:
     return f"{COUNT_LIMIT:,} or more" if value >= COUNT_LIMIT else number(value)
 
 
+def bounded(count: BoundedCount | None) -> str:
+    """Format a count that may have ended at its limit: `1,000+`."""
+    if count is None or (count.more and not count.number):
+        return "…"
+    return f"{number(count.number)}{'+' if count.more else ''}"
+
+
 def byte_size(value: int) -> str:
     """Format a number of bytes."""
     return f"{value} B" if value < 1024 else f"{value / 1024:.0f} KiB" if value < 2**20 else f"{value / 2**20:.1f} MiB"
@@ -145,6 +153,7 @@ _ENVIRONMENT.filters |= {
     "duration": duration,
     "number": number,
     "bounded_count": bounded_count,
+    "bounded": bounded,
     "byte_size": byte_size,
 }
 _ENVIRONMENT.globals["sections"] = SECTIONS

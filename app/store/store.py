@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Self, TypeVar
 from uuid import UUID
 
-from app.mail.lifecycle import MessageState, Settlement
+from app.mail.lifecycle import LastEvent, MessageState, Settlement
 from app.mail.mailbox_health import MailboxCondition
 from app.mail.message.message import Lane
 from app.mail.office365.limits import MailboxLimits
@@ -48,7 +48,7 @@ from app.store.queue import (
 from app.store.queue.fair_queue import LaneKey
 from app.store.queue.in_flight import AttemptResult, Mark
 from app.store.read import backlog, listing, mailbox_usage, messages, queue_position, status
-from app.store.read.records import Backlog, MessagePage, QueuePosition, Selection
+from app.store.read.records import Backlog, BoundedCount, MessagePage, QueuePosition, Selection
 from app.store.records import (
     ANYWHERE,
     ELSEWHERE,
@@ -336,6 +336,16 @@ class Store(AdminStore):
         return await self._read(
             partial(listing.list_emails, asked=asked, limit=limit, now=now, oldest_first=oldest_first)
         )
+
+    async def count_emails(self, asked: Selection, now: float, limit: int = listing.COUNT_LIMIT) -> BoundedCount:
+        """Return the number of messages of a selection among the newest `limit` that its index has."""
+        return await self._read(partial(listing.count, asked=asked, now=now, limit=limit))
+
+    async def count_by_event(
+        self, asked: Selection, now: float, limit: int = listing.COUNT_LIMIT
+    ) -> Mapping[MessageState | LastEvent, BoundedCount]:
+        """Return by member of EVENTS the number of messages of a selection, as `count_emails` counts them."""
+        return await self._read(partial(listing.count_by_event, asked=asked, now=now, limit=limit))
 
     async def find_ended(self, ids: Collection[UUID]) -> set[UUID]:
         """Return the ids among these that are done or cancelled."""

@@ -15,16 +15,16 @@ from app.api.openapi.email_types import EmailAddress
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.openapi.types import ID, Id, describe
-from app.api.submission import send_time
 from app.mail.lifecycle import LastEvent
 from app.mail.message.message import Lane
+from app.mail.times import moment
 from app.store.db import uuid7
 from app.store.read import email_filters
 from app.store.read.records import Selection
 
 
 def _first_id_at(text: str) -> UUID:
-    at = send_time.moment(text)
+    at = moment(text)
     if at is None:
         raise ValueError("It must be a time in ISO 8601 like 2026-11-23T20:08:28Z; write a + in it as %2B.")
     return uuid7.first_at(at)

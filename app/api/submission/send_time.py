@@ -1,18 +1,14 @@
 """Parser of the times in requests: ISO 8601 or a delay, to epoch seconds."""
 
 import re
-from datetime import UTC, datetime
 
-from app.mail.times import DAY, HOUR, MINUTE
+from app.mail.times import DAY, HOUR, MAX_TIME_LENGTH, MINUTE, moment
 
 HORIZON = 30 * DAY  # seconds ahead at most
 GRACE = HOUR  # seconds in the past at most: a clock that is slow, or a request that was repeated for a while
 
 _UNITS = {"second": 1, "sec": 1, "minute": MINUTE, "min": MINUTE, "hour": HOUR, "day": DAY, "week": 7 * DAY}
 _RELATIVE = re.compile(r"in\s+(\d{1,9})\s+(second|sec|minute|min|hour|day|week)s?", re.IGNORECASE | re.ASCII)
-_SPACED_OFFSET = re.compile(r"(?<=\d)\s++(?=[+-]\d\d(?::?\d\d)?\Z)", re.ASCII)  # as Ruby and PostgreSQL print it
-_UTC = re.compile(r"(?<=\d)\s*+(?:UTC|GMT|Z)\Z", re.IGNORECASE | re.ASCII)  # the one zone with a single meaning
-_LONGEST = 64  # characters; no form of a time is longer
 
 
 class SchedulingError(ValueError):
@@ -38,19 +34,5 @@ def parse(text: str, now: float, *, grace: float = GRACE) -> float | None:
 
 
 def _relative(text: str, now: float) -> float | None:
-    match = _RELATIVE.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+    match = _RELATIVE.fullmatch(text.strip()) if len(text) <= MAX_TIME_LENGTH else None
     return now + int(match[1]) * _UNITS[match[2].lower()] if match else None
-
-
-def moment(text: str) -> float | None:
-    """Return epoch seconds of a time in ISO 8601, None if it is none.
-
-    Without an offset it is UTC. Digits beyond the microsecond are dropped.
-    """
-    if len(text) > _LONGEST:
-        return None
-    try:
-        time = datetime.fromisoformat(_SPACED_OFFSET.sub("", _UTC.sub("+00:00", text.strip())).upper())
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None

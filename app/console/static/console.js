@@ -49,6 +49,15 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => setText(button, "Copy"), 2000);
 });
 
+// Select all: a tick in the box ticks every box with the name in data-ticks
+
+document.addEventListener("change", (event) => {
+  const { form, checked, name, dataset } = event.target;
+  if (dataset.ticks) for (const box of form.querySelectorAll(`[name="${dataset.ticks}"]`)) box.checked = checked;
+  const all = form?.querySelector(`[data-ticks="${name}"]`);
+  if (all && !checked) all.checked = false;
+});
+
 // Updates: the new page is merged into the present one, so that what is open, typed, ticked or focused stays.
 
 function isAlike(current, fresh) {

@@ -11,6 +11,8 @@ from sqlalchemy.sql.functions import FunctionElement
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
+_LAST_CODE_POINT = 0x10FFFF  # sorts after every other character
+
 
 class DatabaseNow(FunctionElement[float]):
     """The current time (epoch seconds); in PostgreSQL that of the transaction's start, so that no lease gets longer."""
@@ -50,6 +52,33 @@ def _sqlite_callers_message_id(*_: Any, **__: Any) -> str:
 @compiles(CallersMessageId, "postgresql")
 def _postgresql_callers_message_id(*_: Any, **__: Any) -> str:
     return "(substr(message_id, 1, 36) <> id::text)"
+
+
+class BeginsWith(FunctionElement[bool]):
+    """True if a text (first argument) begins with a prefix: a range, which the index `recipients_to` covers."""
+
+    type = Boolean()
+    inherit_cache = True
+    name = "begins_with"
+
+    def self_group(self, against: object = None) -> "BeginsWith":
+        """Return itself: the SQL is in parentheses."""
+        return self
+
+
+@compiles(BeginsWith, "sqlite")
+def _sqlite_begins_with(element: BeginsWith, compiler: Any, **options: Any) -> str:
+    return _range(element, compiler, options, ">=", "<", f"char({_LAST_CODE_POINT})")
+
+
+@compiles(BeginsWith, "postgresql")
+def _postgresql_begins_with(element: BeginsWith, compiler: Any, **options: Any) -> str:
+    return _range(element, compiler, options, "~>=~", "~<~", f"chr({_LAST_CODE_POINT})")  # text_pattern_ops
+
+
+def _range(element: BeginsWith, compiler: Any, options: Mapping[str, Any], at_least: str, below: str, last: str) -> str:
+    text, prefix = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({text} {at_least} {prefix} AND {text} {below} ({prefix} || {last}))"
 
 
 def upsert(dialect: str, table: Table) -> "sqlite.Insert | postgresql.Insert":

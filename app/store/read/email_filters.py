@@ -13,6 +13,8 @@ from uuid import UUID
 from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.message.address import parse_address
 from app.mail.message.message import Lane
+from app.mail.times import DAY, HOUR, MINUTE, moment
+from app.store.db import uuid7
 from app.store.read.last_event import EVENTS
 from app.store.read.records import Selection
 from app.store.records import FIRST_ID, LAST_ID
@@ -25,6 +27,8 @@ W = TypeVar("W", bound=StrEnum)
 _TAG = re.compile("([A-Za-z0-9_-]{1,256})(?::([^\0]{0,1000}))?", re.ASCII)
 _ID_PREFIX = re.compile("[0-9a-f]{1,32}", re.ASCII)
 _ID_DIGITS = 32
+_AGE = re.compile("([0-9]{1,9})([smhd])", re.ASCII)
+_UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
 
 
 def selection(values: Mapping[str, Any], key_id: UUID | None = None) -> Selection:
@@ -32,19 +36,25 @@ def selection(values: Mapping[str, Any], key_id: UUID | None = None) -> Selectio
 
     A list goes from the newest to the oldest email: those after the cursor `after` were accepted earlier.
     `created_after` and `created_before` are the first and the last id of a time. `event` is a member of EVENTS.
-    `key` is the id of an API key, and `key_id` of the only one whose emails may be listed.
+    `ids` is a range of `id_range`. `key` is the id of an API key, and `key_id` of the only one whose emails may be
+    listed.
     """
     key = values.get("key")
     event = values.get("event")
     before = values.get("before")
-    starts = (values.get("created_after"), before and UUID(int=min(before.int + 1, LAST_ID.int)))
+    first, last = values.get("ids") or (None, None)
+    if first is not None and first == last:
+        last = _next_id(first)
+    starts = (values.get("created_after"), first, before and _next_id(before))
     others_only = None not in (key, key_id) and key != key_id
-    ends = (values.get("created_before"), values.get("after"), FIRST_ID if others_only else None)
+    ends = (values.get("created_before"), last, values.get("after"), FIRST_ID if others_only else None)
     return Selection(
         key_id=key if key_id is None else key_id,
         state=MessageState.HELD if event is MessageState.HELD else values.get("state"),
         last_event=event if isinstance(event, LastEvent) else values.get("last_event"),
         recipient=values.get("to"),
+        recipient_prefix=values.get("to_prefix"),
+        message_id=values.get("message_id"),
         sender=values.get("from"),
         tag=values.get("tag"),
         lane=values.get("lane"),
@@ -52,6 +62,10 @@ def selection(values: Mapping[str, Any], key_id: UUID | None = None) -> Selectio
         start=max((one for one in starts if one), default=FIRST_ID),
         end=min((one for one in ends if one is not None), default=LAST_ID),
     )
+
+
+def _next_id(id: UUID) -> UUID:
+    return UUID(int=min(id.int + 1, LAST_ID.int))
 
 
 def email_id(text: str) -> UUID:
@@ -73,6 +87,26 @@ def id_range(text: str) -> tuple[UUID, UUID]:
     first = UUID(digits.ljust(_ID_DIGITS, "0"))
     ids = 16 ** (_ID_DIGITS - len(digits))
     return first, first if ids == 1 else UUID(int=min(first.int + ids, LAST_ID.int))
+
+
+def first_id(text: str, now: float) -> UUID:
+    """Return the first id of a time: an age such as `2h` before `now` (epoch seconds), or ISO 8601."""
+    if match := _AGE.fullmatch(text.strip().lower()):
+        return uuid7.first_at(now - int(match[1]) * _UNITS[match[2]])
+    at = moment(text)
+    if at is None:
+        raise ValueError("It must be an age such as 90m, 2h or 7d, or a time like 2026-11-23T20:08:28Z.")
+    return uuid7.first_at(at)
+
+
+def key_id(given: str, names: Mapping[UUID, str]) -> UUID:
+    """Return the id of the API key with this name or id; `names`: of all keys, by id."""
+    found = [id for id, name in names.items() if given in (name, str(id))]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ValueError(f"There is no key {given}; see: postern keys list")
+    raise ValueError(f"Several keys have this name; give the id of one: {' '.join(map(str, found))}")
 
 
 def one_of(words: type[W], text: str) -> W:

@@ -1,4 +1,4 @@
-"""Lists of messages by filters, page by page. The cost of a page does not grow with the number of messages.
+"""Lists of messages by filters, page by page, and their numbers. The cost does not grow with the number of messages.
 
 A page is a scan of one index in the order of the ids, the order of acceptance. Conditions that the index does not cover
 are checked on each message, and a page ends after `scan_limit` of them, even if it is short or empty; the next page
@@ -12,13 +12,15 @@ from uuid import UUID
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Text, cast, exists, func, select
 
+from app.mail.delivery.matching import email_id
 from app.mail.delivery.states import ARRIVED, DeliveryState
 from app.mail.lifecycle import LastEvent, MessageState
+from app.store.db.dialect import BeginsWith
 from app.store.db.engine import as_json
 from app.store.read import last_event
 from app.store.read import messages as find
-from app.store.read.records import MessagePage, Selection
-from app.store.schema import FAILED, SETTLED, SUPPRESSED, messages, recipients, traces
+from app.store.read.records import BoundedCount, MessagePage, Selection
+from app.store.schema import CALLERS_MESSAGE_ID, FAILED, SETTLED, SUPPRESSED, messages, recipients, traces
 
 T = TypeVar("T")
 
@@ -27,6 +29,8 @@ _REPORTED: Mapping[LastEvent | None, Set[DeliveryState]] = {
     LastEvent.BOUNCED: {DeliveryState.BOUNCED},
     LastEvent.DELIVERED: ARRIVED,
 }
+COUNT_LIMIT = 1_000  # messages of one event; a larger number is reported as this one
+RARE = 1_000  # recipients with a prefix, up to which all of them are read
 _DONE = frozenset({MessageState.DONE})  # most messages are: the index by key is smaller than this one
 
 
@@ -48,7 +52,34 @@ def list_emails(
     connection: Connection, asked: Selection, limit: int, now: float, oldest_first: bool = False
 ) -> MessagePage:
     """Return up to `limit` messages: the newest, or with `oldest_first` the oldest. The newest comes first."""
-    scans, rest = _scans(asked)
+    ids, next_id = _find(connection, asked, limit, now, oldest_first)
+    return MessagePage(tuple(find.emails(connection, ids)), next_id)
+
+
+def count_by_event(
+    connection: Connection, asked: Selection, now: float, limit: int = COUNT_LIMIT
+) -> dict[MessageState | LastEvent, BoundedCount]:
+    """Return by event the number of messages of a selection, up to `limit` of each, whatever its own event is."""
+    return {event: count(connection, _with_event(asked, event), now, limit) for event in last_event.EVENTS}
+
+
+def count(connection: Connection, asked: Selection, now: float, limit: int = COUNT_LIMIT) -> BoundedCount:
+    """Return the number of messages of a selection among the newest `limit` that its index has."""
+    ids, next_id = _find(connection, replace(asked, scan_limit=limit), limit, now, oldest_first=False)
+    return BoundedCount(len(ids), next_id is not None)
+
+
+def _with_event(asked: Selection, event: MessageState | LastEvent) -> Selection:
+    if isinstance(event, LastEvent):
+        return replace(asked, state=None, last_event=event)
+    return replace(asked, state=event, last_event=None)
+
+
+def _find(
+    connection: Connection, asked: Selection, limit: int, now: float, oldest_first: bool
+) -> tuple[list[UUID], UUID | None]:
+    """Return the ids of a page, and its `next_id`."""
+    scans, rest = _scans(connection, asked)
     conditions = _conditions(rest, now)
     found: set[UUID] = set()
     cut: UUID | None = None
@@ -63,7 +94,7 @@ def list_emails(
     reached = [id for id in found if cut is None or (id <= cut if oldest_first else id >= cut)]
     reached.sort(reverse=not oldest_first)
     ids = reached[:limit]
-    return MessagePage(tuple(find.emails(connection, ids)), ids[-1] if len(reached) > limit else cut)
+    return ids, ids[-1] if len(reached) > limit else cut
 
 
 def _last(connection: Connection, scan: _IndexScan, asked: Selection, oldest_first: bool) -> UUID | None:
@@ -80,11 +111,15 @@ def _range(asked: Selection, last: UUID | None, oldest_first: bool) -> tuple[UUI
     return (asked.start, UUID(int=last.int + 1)) if oldest_first else (last, asked.end)
 
 
-def _scans(asked: Selection) -> tuple[list[_IndexScan], Selection]:
+def _scans(connection: Connection, asked: Selection) -> tuple[list[_IndexScan], Selection]:
     """Return scans of the index that covers most of the filters, and the remaining filters.
 
     There is one scan for each state, because the ids are in order within one state only.
     """
+    if asked.message_id is not None:
+        return _called(asked.message_id), replace(asked, message_id=None)
+    if asked.recipient_prefix is not None:
+        return _to_prefix(connection, asked), replace(asked, recipient_prefix=None)
     if asked.recipient is not None:
         return _to(asked.recipient, _states(asked) or frozenset(MessageState)), replace(asked, recipient=None)
     if asked.last_event is LastEvent.FAILED:
@@ -115,9 +150,33 @@ def _to(address: str, states: frozenset[MessageState]) -> list[_IndexScan]:
     The index by address leaves out pending recipients, so that an accept need not write to it. These are found by the
     states of messages that wait or were cancelled.
     """
-    this = func.lower(_r.address) == func.lower(address)
-    pending = exists().where(_r.message_id == _m.id, this)
+    (this,) = _addresses(Selection(recipient=address))
+    pending = _is_to(this)
     return [_IndexScan(_r.message_id, (SETTLED, this)), *_in(states - _DONE, pending)]
+
+
+def _to_prefix(connection: Connection, asked: Selection) -> list[_IndexScan]:
+    """Return scans by the first characters of a recipient.
+
+    The index by address has no order by id within a prefix, so the ids of a rare prefix are collected first. A frequent
+    one is found soon among the newest messages.
+    """
+    (this,) = _addresses(Selection(recipient_prefix=asked.recipient_prefix))
+    begins = _is_to(this)
+    states = _states(asked) or frozenset(MessageState)
+    rare = min(RARE, asked.scan_limit)
+    found = connection.execute(select(_r.message_id).where(SETTLED, this).limit(rare + 1)).scalars().all()
+    if len(found) > rare:
+        return _in(states, begins) if _states(asked) else [_IndexScan(_m.id, (), (begins,))]
+    return [_IndexScan(_m.id, (_m.id.in_(sorted({*found})),)), *_in(states - _DONE, begins)]
+
+
+def _called(message_id: str) -> list[_IndexScan]:
+    """Return scans by Message-ID: those that callers chose, and Postern's own, which begins with the id."""
+    this = _m.message_id == message_id
+    own = email_id(message_id)
+    scans = [_IndexScan(_m.id, (CALLERS_MESSAGE_ID, this))]
+    return scans if own is None else [*scans, _IndexScan(_m.id, (_m.id == own, this))]
 
 
 def _filtered(ids: Select[UUID], scan: _IndexScan, filters: Sequence[ColumnElement[bool]]) -> Select[UUID]:
@@ -131,7 +190,7 @@ def _filtered(ids: Select[UUID], scan: _IndexScan, filters: Sequence[ColumnEleme
 
 def _conditions(asked: Selection, now: float) -> list[ColumnElement[bool]]:
     """Return the conditions that are checked on each message."""
-    conditions: list[ColumnElement[bool]] = []
+    conditions = [_is_to(this) for this in _addresses(asked)]
     if asked.key_id is not None:
         conditions.append(_unindexed(_m.key_id) == asked.key_id)
     if asked.state is not None:
@@ -147,6 +206,21 @@ def _conditions(asked: Selection, now: float) -> list[ColumnElement[bool]]:
     if asked.subject is not None:
         conditions.append(_m.head["subject"].as_string().icontains(asked.subject, autoescape=True))
     return conditions
+
+
+def _addresses(asked: Selection) -> list[ColumnElement[bool]]:
+    """Return the conditions of a recipient's address."""
+    conditions: list[ColumnElement[bool]] = []
+    if asked.recipient is not None:
+        conditions.append(func.lower(_r.address) == func.lower(asked.recipient))
+    if asked.recipient_prefix is not None:
+        conditions.append(BeginsWith(func.lower(_r.address), func.lower(asked.recipient_prefix)))
+    return conditions
+
+
+def _is_to(this: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that a message has a recipient with this condition."""
+    return exists().where(_r.message_id == _m.id, this)
 
 
 def _unindexed(column: Column[T]) -> ColumnElement[T]:

@@ -21,6 +21,8 @@ class Selection:
     state: MessageState | None = None
     last_event: LastEvent | None = None
     recipient: str | None = None  # addr-spec in to, cc or bcc; case-insensitive
+    recipient_prefix: str | None = None  # its first characters; case-insensitive
+    message_id: str | None = None  # without angle brackets
     sender: str | None = None  # addr-spec; case-insensitive
     tag: tuple[str, str | None] | None = None  # name and value; value None: any
     lane: Lane | None = None
@@ -39,6 +41,13 @@ class MessagePage:
 
     emails: tuple[Email, ...]
     next_id: UUID | None
+
+
+class BoundedCount(NamedTuple):
+    """Number of messages. `more`: there may be more, because the count ended at its limit."""
+
+    number: int
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,13 @@ class Operator:
         assert self.page.status_code == status, self.page.text
         return self.shows
 
-    async def submit(self, path: str, status: int = 200, **fields: str) -> str:
+    async def follow(self, rel: str) -> None:
+        """Open the link of the page with this relation."""
+        url = unescape(self.page.text.split(f'rel="{rel}" href="')[1].split('"')[0])
+        self.page = await self.client.get(url)
+        assert self.page.status_code == 200
+
+    async def submit(self, path: str, status: int = 200, /, **fields: str | list[str]) -> str:
         """Submit a form to this path and return the text of the response page."""
         given = {"token": self.token, **fields}
         self.page = await self.client.post(f"/console{path}", data=given, follow_redirects=True)

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -188,63 +187,6 @@ async def test_an_email_shows_its_structure_and_not_its_content(harness: Harness
         assert hidden not in operator.page.text
 
 
-async def test_filters_of_the_email_list(harness: Harness, operator: Operator) -> None:
-    """State, recipient, sender, lane and subject, alone and together; an invalid filter shows a message."""
-    await harness.until(await harness.post(subject="A receipt", to="bob@example.net"), "done")
-    await harness.post(subject="Later", lane="bulk", scheduled_at="in 1 hour", **{"from": "shop@contoso.com"})
-    for query, found in (
-        ({}, ["Later", "A receipt"]),
-        ({"state": "sent"}, ["A receipt"]),
-        ({"state": "scheduled"}, ["Later"]),
-        ({"to": "BOB@example.net"}, ["A receipt"]),
-        ({"from": "shop@contoso.com", "lane": "bulk"}, ["Later"]),
-        ({"subject": "receip"}, ["A receipt"]),
-        ({"lane": "urgent"}, []),
-    ):
-        await operator.open("/emails", query=query)
-        assert subjects(operator) == found, query
-    for query, words in (
-        ({"to": "bob"}, "To: The address has no @"),
-        ({"state": "x"}, "State: It must be one of held, "),
-        ({"lane": "x"}, "Lane: It must be one of urgent, normal, bulk."),
-        ({"subject": "x" * 201}, "Subject: It must be 1 to 200 characters"),
-        ({"after": "x"}, "After: It must be the id of an email"),
-    ):
-        assert words in await operator.open("/emails", query=query)
-
-
-def subjects(operator: Operator) -> Sequence[str]:
-    """Subjects of the listed emails, newest first."""
-    rows = operator.page.text.split('data-label="Subject"')[1:]
-    return [row.split("</a>")[0].rpartition(">")[2] for row in rows]
-
-
-async def test_pages_of_the_list(harness: Harness, operator: Operator) -> None:
-    """The links Older and Newer lead through all emails and back, and preserve the filters."""
-    for number in range(120):
-        await harness.post(subject=f"No. {number:03}", scheduled_at="in 1 hour")
-    seen: list[str] = []
-    await operator.open("/emails", query={"state": "scheduled"})
-    for _ in range(2):
-        seen += subjects(operator)
-        await follow(operator, "next")
-    seen += subjects(operator)
-    assert seen == [f"No. {number:03}" for number in reversed(range(120))]
-    assert 'rel="next"' not in operator.page.text
-    await follow(operator, "prev")
-    assert subjects(operator) == seen[50:100]
-    await follow(operator, "prev")
-    assert subjects(operator) == seen[:50]
-    assert "state=scheduled" in str(operator.page.url)
-
-
-async def follow(operator: Operator, rel: str) -> None:
-    """Open the link of the page with this relation."""
-    url = operator.page.text.split(f'rel="{rel}" href="')[1].split('"')[0].replace("&amp;", "&")
-    operator.page = await operator.client.get(url)
-    assert operator.page.status_code == 200
-
-
 async def test_the_webhooks(harness: Harness, operator: Operator) -> None:
     """The page shows the waiting events, the last failure, and not the URL's query, which may contain secrets."""
     body: dict[str, Any] = {"endpoint": "https://hooks.example.invalid/in?token=SECRET", "events": ["email.sent"]}
@@ -295,7 +237,7 @@ async def test_pages_of_the_audit(harness: Harness, operator: Operator) -> None:
     assert shown.index("console mailbox.released") < shown.index("console mailbox.held")
     assert "No. 58" in shown
     assert "No. 8" not in shown
-    await follow(operator, "next")
+    await operator.follow("next")
     assert "No. 8" in operator.shows
     assert 'rel="next"' not in operator.page.text
     assert "is not an id of the audit" in await operator.open("/audit", 400, query={"before": "x"})

@@ -59,6 +59,9 @@ LISTS = [
         Selection(state=MessageState.QUEUED),
         Selection(recipient="b@example.com"),
         Selection(recipient="b@example.com", last_event=LastEvent.SENT),
+        Selection(recipient_prefix="b@"),
+        Selection(recipient_prefix="b@", last_event=LastEvent.SENT),
+        Selection(message_id="abc@framework.example"),
         Selection(sender="a@contoso.com", tag=("kind", "welcome"), lane=Lane.NORMAL, subject="x"),
         *(Selection(last_event=event) for event in LastEvent),
     )
@@ -89,6 +92,7 @@ async def every_verb(store: Store) -> None:
     for asked in LISTS:
         for oldest_first in (False, True):
             await store.list_emails(asked, 20, NOW, oldest_first=oldest_first)
+        await store.count_by_event(asked, NOW)
     assert await store.prune(RetentionCutoffs(NOW + 2 * DAY, contents=NOW + 2e9, messages=0.0, events=0.0))
     while await store.prune(RetentionCutoffs(NOW + 2 * DAY, contents=NOW + 2e9, messages=NOW + 2e9, events=0.0)):
         pass
@@ -240,6 +244,7 @@ async def test_verbs_cost_the_same_with_a_hundred_thousand_messages(sqlite_url: 
         "expire": lambda: store.expire(NOW),
         "prune": lambda: store.prune(RetentionCutoffs(NOW, contents=NOW - 1, messages=NOW - 1, events=0.0)),
         **{f"{asked}": partial(store.list_emails, replace(asked, scan_limit=500), 20, NOW) for asked in LISTS},
+        "count by event": lambda: store.count_by_event(Selection(), NOW),
     }
 
     async def costs() -> dict[str, int]:

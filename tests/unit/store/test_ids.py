@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.api.http.headers import timestamp
-from app.api.submission.send_time import moment
+from app.mail.times import moment
 from app.store.db.uuid7 import IdGenerator, first_at
 
 

@@ -14,7 +14,7 @@ from app.mail.message.message import Lane, OnUnknown
 from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
 from app.store import Store
-from app.store.read.last_event import last_event
+from app.store.read.last_event import EVENTS, last_event
 from app.store.read.records import Selection
 from app.store.records import Acceptance, Email, MessageSummary
 from app.store.trace.records import HoldRequest, Report, Reports
@@ -153,6 +153,64 @@ async def test_the_filter_by_recipient(store: Store) -> None:
     assert await found(store, Selection(last_event=LastEvent.FAILED, recipient="anna.nowak@example.com")) == [one.id]
     assert await found(store, Selection(state=MessageState.QUEUED, recipient="anna.nowak@example.com")) == []
     assert len(await found(store, Selection(recipient="no@example.com"))) == 44
+
+
+async def test_the_filter_by_the_beginning_of_a_recipient(store: Store) -> None:
+    """In any case; attempted or pending; each message once, whether the prefix is rare or frequent."""
+    one = acceptance("Anna.Nowak@example.com", "anna@example.com", "50%_off@example.com", due_at=NOW)
+    other = acceptance("ANNA.kim@example.com", key_id=OTHER, due_at=NOW + 9)
+    third = acceptance("annb@example.com", due_at=NOW)
+    await accept(store, one, other, third)
+    for number in range(2):
+        for prefix, expected in (
+            ("anna", newest(one, other)),
+            ("Anna.N", [one.id]),
+            ("anna@example.com", [one.id]),
+            ("ann", newest(one, other, third)),
+            ("50%_", [one.id]),
+            ("50_", []),
+            ("nna", []),
+            ("é", []),
+        ):
+            assert await found(store, Selection(recipient_prefix=prefix)) == expected, prefix
+            two_pages = await whole(store, Selection(recipient_prefix=prefix), 1)
+            assert joined(two_pages) == expected, prefix
+        assert await found(store, Selection(recipient_prefix="ann", state=MessageState.QUEUED)) != []
+        assert await found(store, Selection(OTHER, recipient_prefix="ann")) == [other.id]
+        if number == 0:
+            for claimed in await claim(store):
+                await settle(store, claimed, RELAYED)
+    assert await found(store, Selection(recipient_prefix="ann", last_event=LastEvent.SENT)) == newest(one, third)
+    frequent = Selection(recipient_prefix="ann", scan_limit=1)  # the prefix has more recipients
+    assert joined(await whole(store, frequent, 9)) == newest(one, other, third)
+    assert joined(await whole(store, replace(frequent, last_event=LastEvent.SENT), 9)) == newest(one, third)
+
+
+async def test_the_filter_by_message_id(store: Store) -> None:
+    """Postern's own, which has the id, and that of a caller; together with other filters."""
+    own, called = acceptance(), acceptance()
+    called = replace(called, message=replace(called.message, message_id="abc@framework.example"))
+    await accept(store, own, called)
+    assert await found(store, Selection(message_id=own.message.message_id)) == [own.id]
+    assert await found(store, Selection(message_id="abc@framework.example")) == [called.id]
+    assert await found(store, Selection(message_id=f"{own.id}@elsewhere.example")) == []
+    assert await found(store, Selection(message_id="abc@framework.example", recipient="b@example.com")) == [called.id]
+    assert await found(store, Selection(message_id="abc@framework.example", recipient_prefix="x")) == []
+
+
+async def test_the_numbers_by_event(store: Store) -> None:
+    """They equal the lists, and end at the limit."""
+    await in_every_state(store)
+    for asked in (Selection(), Selection(key_id=KEY), Selection(recipient_prefix="no@")):
+        numbers = await store.count_by_event(asked, NOW)
+        assert [*numbers] == [*EVENTS]
+        held = await found(store, replace(asked, state=MessageState.HELD))
+        lists = {MessageState.HELD: held} | {e: await found(store, replace(asked, last_event=e)) for e in LastEvent}
+        assert {event: len(ids) for event, ids in lists.items()} == {event: n.number for event, n in numbers.items()}
+        assert not any(number.more for number in numbers.values())
+    assert await store.count_emails(Selection(), NOW) == (60, False)
+    assert await store.count_emails(Selection(), NOW, limit=3) == (3, True)
+    assert (await store.count_by_event(Selection(), NOW, limit=1))[LastEvent.FAILED] == (1, True)
 
 
 async def test_the_other_filters_combine(store: Store) -> None:
