@@ -1,44 +1,64 @@
-"""HTML page of the specification, without scripts, images, fonts or anything from another server."""
+"""HTML page of the specification. It can be read without its script and loads nothing from other servers."""
 
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
+
+from app.api.openapi.code_samples import LANGUAGES, code_samples
 
 _HERE = Path(__file__).parent
 _CODE = re.compile("`([^`]+)`")
 _STRONG = re.compile(r"\*\*([^*]+)\*\*")
 _NOT_IN_ANCHOR = re.compile("[^a-z0-9]+")
 _BLANK_LINE = re.compile(r"\n{2,}")
-_MOST_WORDS = 12  # of an enumeration that are shown inside a line
 
 Json = Mapping[str, Any]
+
+
+class ErrorSample(NamedTuple):
+    """Case of an error name: `when` is a sentence about the request, `message` one about a sample of it."""
+
+    status: str
+    reason: str
+    when: str
+    message: str
+
+
 _WITHOUT_OPERATION = {
-    "method_not_allowed": (("405", ""), "PUT is not possible here; use GET, HEAD, POST."),
-    "not_found": (("404", ""), "There is nothing at /email/send."),
+    "method_not_allowed": ErrorSample(
+        "405", "", "The path has no such method.", "PUT is not possible here; use GET, HEAD, POST."
+    ),
+    "not_found": ErrorSample("404", "", "There is no such path.", "There is nothing at /email/send."),
 }
 
 
 def render(document: Json) -> tuple[bytes, str]:
-    """Return the page and its Content-Security-Policy, which allows nothing but the page's own style."""
+    """Return the page and its Content-Security-Policy: the page's own style, and the script of this server."""
+    root_path = document["servers"][0]["url"].rstrip("/")
     environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"prose": prose, "kind": kind, "pretty": _pretty, "slug": _slug, "members": members}
+    schemas = _Schemas(document["components"]["schemas"])
+    environment.filters |= {"prose": prose, "pretty": _pretty, "slug": _slug}
+    environment.filters |= {"kind": schemas.kind, "members": schemas.members, "objects": schemas.objects}
     style = (_HERE / "docs.css").read_text("utf-8")
     page = environment.get_template("docs.html").render(
         document=document,
         groups=_groups(document),
         errors=_errors(document),
         style=Markup(style),  # noqa: S704 - our own file
-        curl=_curl,
+        languages=LANGUAGES,
+        code_samples=partial(code_samples, root_path),
+        root_path=root_path,
     )
     allowed = b64encode(sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; script-src 'self'; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
     return page.encode(), f"{policy}; frame-ancestors 'none'"
 
 
@@ -52,33 +72,53 @@ def _inline(text: str) -> Markup:
     return Markup(_STRONG.sub(r"<strong>\1</strong>", marked))  # noqa: S704 - it was escaped first
 
 
-def kind(schema: Json) -> Markup:
-    """Return the type of a value in a few words, with links to the schemas."""
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return Markup('<a href="#type-{0}">{0}</a>').format(name)
-    if "anyOf" in schema:
-        return Markup(" or ").join(dict.fromkeys(kind(one) for one in schema["anyOf"]))
-    if "const" in schema:
-        return Markup("<code>{}</code>").format(json.dumps(schema["const"]))
-    if "enum" in schema:
-        return _words(schema["enum"])
-    if schema.get("type") == "array" and "items" in schema:
-        return Markup("list of {}").format(kind(schema["items"]))
-    return _named(schema)
+class _Schemas:
+    """Schemas of the components, and their forms on the page. A reference is shown as the schema that it refers to."""
 
+    def __init__(self, components: Mapping[str, Json]) -> None:
+        self._components = components
 
-def _words(values: Iterable[str]) -> Markup:
-    words = [Markup("<code>{}</code>").format(value) for value in values]
-    shown = Markup(", ").join(words[:_MOST_WORDS])
-    return shown + (f" and {len(words) - _MOST_WORDS} more" if len(words) > _MOST_WORDS else "")
+    def kind(self, schema: Json) -> Markup:
+        """Return the type of a value in a few words."""
+        schema = self._resolved(schema)
+        if "anyOf" in schema:
+            return Markup(" or ").join(dict.fromkeys(self.kind(one) for one in schema["anyOf"]))
+        if "const" in schema:
+            return Markup("<code>{}</code>").format(json.dumps(schema["const"]))
+        if "enum" in schema:
+            return Markup(", ").join(Markup("<code>{}</code>").format(value) for value in schema["enum"])
+        if schema.get("type") == "array" and "items" in schema:
+            return Markup("list of {}").format(self.kind(schema["items"]))
+        return _named(schema)
+
+    def members(self, schema: Json) -> list[tuple[str, Json, bool]]:
+        """Return the members of an object: name, schema, whether it is required; the unsupported ones last."""
+        schema = self._resolved(schema)
+        required = schema.get("required", ())
+        found = [(name, self._described(one), name in required) for name, one in schema.get("properties", {}).items()]
+        return sorted(found, key=lambda one: (one[1].get("type") == "null", not one[2]))
+
+    def objects(self, schema: Json) -> list[Json]:
+        """Return the objects with known members that a value of this schema is or contains as an item."""
+        schema = self._resolved(schema)
+        inner = [*schema.get("anyOf", ()), *([schema["items"]] if isinstance(schema.get("items"), dict) else [])]
+        return [*([schema] if "properties" in schema else []), *(found for one in inner for found in self.objects(one))]
+
+    def _resolved(self, schema: Json) -> Json:
+        reference = schema.get("$ref", "").rpartition("/")[2]
+        return self._components[reference] if reference else schema
+
+    def _described(self, schema: Json) -> Json:
+        """Return the schema with the description of its reference, if it has none itself."""
+        text = schema.get("description") or self._resolved(schema).get("description", "")
+        return {**schema, "description": text}
 
 
 def _named(schema: Json) -> Markup:
     types = schema.get("type", "anything")
     name = types if isinstance(types, str) else " or ".join(types)
-    bounds = _bounds(schema)
-    return escape(", ".join([name, *([schema["format"]] if "format" in schema else []), *bounds]))
+    format_ = f" ({schema['format']})" if "format" in schema else ""
+    return escape(", ".join([name + format_, *_bounds(schema)]))
 
 
 def _bounds(schema: Json) -> list[str]:
@@ -87,12 +127,6 @@ def _bounds(schema: Json) -> list[str]:
         if most in schema:
             found.append(f"{schema.get(least, 0)} to {schema[most]}{of}")
     return found
-
-
-def members(schema: Json) -> list[tuple[str, Json, bool]]:
-    """Return the members of an object: name, schema, whether it is required."""
-    required = schema.get("required", ())
-    return [(name, one, name in required) for name, one in schema.get("properties", {}).items()]
 
 
 def _groups(document: Json) -> list[tuple[Json, list[tuple[str, str, Json]]]]:
@@ -106,24 +140,24 @@ def _groups(document: Json) -> list[tuple[Json, list[tuple[str, str, Json]]]]:
     return [(tag, [one for one in operations if tag["name"] in one[2]["tags"]]) for tag in document["tags"]]
 
 
-def _errors(document: Json) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """Return by name the errors of all operations: status, reason ("" if none) and a sample of the sentence."""
-    found: dict[str, dict[tuple[str, str], str]] = {}
+def _errors(document: Json) -> list[tuple[str, list[ErrorSample]]]:
+    """Return by name the errors of all operations."""
+    found: dict[str, dict[tuple[str, str], ErrorSample]] = {}
     for _, operations in _groups(document):
         for _, _, one in operations:
             for status, answer in one["responses"].items():
-                for body in _error_bodies(answer):
-                    samples = found.setdefault(body["name"], {})
-                    samples.setdefault((status, body.get("reason", "")), body["message"])
-    found.update({name: {sample: text} for name, (sample, text) in _WITHOUT_OPERATION.items() if name not in found})
-    return [(name, [(*key, text) for key, text in sorted(found[name].items())]) for name in sorted(found)]
+                for when, body in _error_bodies(answer):
+                    sample = ErrorSample(status, body.get("reason", ""), when, body["message"])
+                    found.setdefault(body["name"], {}).setdefault(sample[:2], sample)
+    found |= {name: {one[:2]: one} for name, one in _WITHOUT_OPERATION.items() if name not in found}
+    return [(name, sorted(found[name].values())) for name in sorted(found)]
 
 
-def _error_bodies(answer: Json) -> Iterator[Json]:
+def _error_bodies(answer: Json) -> Iterator[tuple[str, Json]]:
     for content in answer.get("content", {}).values():
         for sample in (content.get("examples") or {}).values():
             if isinstance(sample["value"], dict) and {"statusCode", "name"} <= sample["value"].keys():
-                yield sample["value"]
+                yield sample["summary"], sample["value"]
 
 
 def _whole(document: Json, responses: Json) -> Json:
@@ -133,19 +167,6 @@ def _whole(document: Json, responses: Json) -> Json:
         status: shared[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
         for status, answer in responses.items()
     }
-
-
-def _curl(method: str, path: str, operation: Json) -> str:
-    """Return a command line for the operation."""
-    words = [f"curl http://127.0.0.1:8025{path}"]
-    if method not in ("get", "post") or (method == "post" and "requestBody" not in operation):
-        words[0] = words[0].replace("curl", f"curl -X {method.upper()}")
-    if operation["security"]:
-        words.append('  -H "Authorization: Bearer $POSTERN_API_KEY"')
-    if "requestBody" in operation:
-        example = next(iter(operation["requestBody"]["content"]["application/json"]["examples"].values()))
-        words.append(f"  -d '{json.dumps(example['value'], ensure_ascii=False)}'")
-    return " \\\n".join(words)
 
 
 def _pretty(value: Any) -> str:

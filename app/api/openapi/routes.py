@@ -1,12 +1,14 @@
-"""GET /openapi.json and GET /docs: the specification, and a page that shows it.
+"""GET /openapi.json and GET /docs: the specification, and a page that shows it with the address of the request.
 
 They contain no data, so they need no API key. They are made once, at the first request.
 """
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +17,12 @@ from starlette.routing import BaseRoute
 
 from app.api.http.headers import json_ok
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
+from app.api.openapi.types import BASE_URL
 from app.frozen import frozen
+
+_SCRIPT = Path(__file__).with_name("docs.js")
+_HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 
 
 @frozen
@@ -29,7 +36,7 @@ _operation = partial(operation, tag=OperationTag.OPERATION, needs=RequiredPermis
 
 
 class DocsRoutes:
-    """The two routes. `routes`: the described ones, all of them at the first request."""
+    """Routes of the specification. `routes`: the described ones, all of them at the first request."""
 
     def __init__(self, routes: Sequence[BaseRoute], root_path: str) -> None:
         self._routes = routes
@@ -43,24 +50,31 @@ class DocsRoutes:
 
     @_operation(
         "GET /docs",
-        "A page without scripts, which loads nothing from other servers.",
+        "A page that loads only its script, from this server, and can be read without it.",
         media_type="text/html",
-        answer_headers={"Content-Security-Policy": "Nothing is loaded, and only the page's own style is applied."},
+        answer_headers={"Content-Security-Policy": "Allows the page's own style and the script of this server."},
     )
-    async def get_documentation(self, _: Request) -> Response:
+    async def get_documentation(self, request: Request) -> Response:
         """Read this specification."""
         made = await self._make()
-        headers = {
-            "content-security-policy": made.policy,
-            "x-content-type-options": "nosniff",
-            "referrer-policy": "no-referrer",
-        }
-        return Response(made.page, headers=headers, media_type="text/html")
+        page = made.page.replace(BASE_URL.encode(), _base_url(request).encode())
+        return Response(page, headers={**_HEADERS, "content-security-policy": made.policy}, media_type="text/html")
+
+    @_operation("GET /docs/docs.js", "JavaScript.", media_type="text/javascript")
+    async def get_documentation_script(self, _: Request) -> Response:
+        """Get the script of the documentation page."""
+        return Response(_SCRIPT.read_bytes(), headers=_HEADERS, media_type="text/javascript")
 
     async def _make(self) -> _Made:
         if self._made is None:
             self._made = await asyncio.to_thread(_make, [*self._routes], self._root_path)
         return self._made
+
+
+def _base_url(request: Request) -> str:
+    """Return scheme, host and port by which the client reaches this server; the usual ones if the Host is unusual."""
+    host = request.headers.get("host", "")
+    return f"{request.url.scheme}://{host}" if _HOST.fullmatch(host) else BASE_URL
 
 
 def _make(routes: Sequence[BaseRoute], root_path: str) -> _Made:

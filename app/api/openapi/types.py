@@ -10,6 +10,7 @@ Timestamp: TypeAlias = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-24T09:00:00.000Z"]}),
 ]
 
+BASE_URL = "http://127.0.0.1:8025"  # of this server in code samples, where the address of the request is unknown
 ID = "019ab3c4-7d20-7a31-9c55-2f6d1e0b8a47"  # of an email, in examples
 OTHER_ID = "019ab3c4-7d25-7b02-8e1f-64c9d3a7f510"
 WEBHOOK_ID = "5c3b8a52-6a3e-4b17-9d0c-2f7f1b9e4d10"

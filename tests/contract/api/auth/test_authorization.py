@@ -117,6 +117,7 @@ TABLE: Mapping[tuple[str, str], Row] = {
     ("GET", "/audit"): Row(Needs.ADMINISTRATION),
     ("GET", "/openapi.json"): Row(Needs.NOTHING),
     ("GET", "/docs"): Row(Needs.NOTHING),
+    ("GET", "/docs/docs.js"): Row(Needs.NOTHING),
     ("GET", "/healthz"): Row(Needs.NOTHING),
     ("GET", "/readyz"): Row(Needs.NOTHING),
     ("GET", "/readyz?deep=1"): Row(Needs.ADMINISTRATION),

@@ -141,14 +141,17 @@ def conforms(operation: Json, answer: httpx.Response) -> None:
 def test_specified_permissions_are_those_required(server: ApiServer) -> None:
     """And no others."""
     keys = {permission: server.make_key(permission) for permission in Permission}
-    for method, path, operation in operations():
-        concrete = re.sub(r"\{[a-z_]+\}", "0c6a1b52-0f3b-7c3f-8000-000000000000", path)
-        bare = httpx.request(method, server.url + concrete)
-        roles = {role["apiKey"][0] for role in operation["security"]}
-        assert (bare.status_code == 401) == bool(roles), (method, path)
-        for permission in permissions(roles):
-            answer = server.client.request(method, concrete, headers={"authorization": f"Bearer {keys[permission]}"})
-            assert (answer.status_code == 401) == (permission not in roles), (method, path, permission, answer.text)
+    with httpx.Client(timeout=20) as without_key:
+        for method, path, operation in operations():
+            concrete = re.sub(r"\{[a-z_]+\}", "0c6a1b52-0f3b-7c3f-8000-000000000000", path)
+            bare = without_key.request(method, server.url + concrete)
+            roles = {role["apiKey"][0] for role in operation["security"]}
+            assert (bare.status_code == 401) == bool(roles), (method, path)
+            for permission in permissions(roles):
+                key = {"authorization": f"Bearer {keys[permission]}"}
+                answer = server.client.request(method, concrete, headers=key)
+                refused = answer.status_code == 401
+                assert refused == (permission not in roles), (method, path, permission, answer.text)
 
 
 def permissions(roles: set[str]) -> list[Permission]:
@@ -159,27 +162,11 @@ def permissions(roles: set[str]) -> list[Permission]:
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
 def test_the_specification_needs_no_key(server: ApiServer, path: str) -> None:
     """It has no data, and is built once."""
-    answers = [httpx.get(server.url + path) for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [200, 200]
-    assert answers[0].content == answers[1].content
-    assert httpx.head(server.url + path).status_code == 200
-
-
-def test_the_page_has_no_script_and_no_external_resource(server: ApiServer) -> None:
-    """Its policy forbids both."""
-    answer = server.get("/docs")
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
-    assert not re.search(r"<script|<link|<img|<iframe|<object data|\son[a-z]+=|\sstyle=|@import|url\(", answer.text)
-
-
-def test_the_page_has_every_operation_and_every_type(server: ApiServer) -> None:
-    """And every link inside it has a target."""
-    page = server.get("/docs").text
-    anchors = set(re.findall(r'\sid="([^"]+)"', page))
-    assert {operation["operationId"] for method, _, operation in operations() if method != "head"} <= anchors
-    assert {f"type-{name}" for name in written()["components"]["schemas"]} <= anchors
-    assert set(re.findall(r'href="#([^"]+)"', page)) <= anchors
+    with httpx.Client(base_url=server.url, timeout=20) as without_key:
+        answers = [without_key.get(path) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert answers[0].content == answers[1].content
+        assert without_key.head(path).status_code == 200
 
 
 def test_the_errors_are_those_of_the_code() -> None:
