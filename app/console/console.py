@@ -19,7 +19,7 @@ from app.console.email_list.change import change_emails
 from app.console.email_list.page import EmailListPage
 from app.console.login import LoginPage
 from app.console.mailbox import change_hold, check_mailbox, show_mailbox
-from app.console.overview import OverviewPage
+from app.console.overview.page import OverviewPage
 from app.console.request import (
     GUEST_COOKIE,
     HOME,

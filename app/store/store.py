@@ -48,7 +48,7 @@ from app.store.queue import (
 from app.store.queue.fair_queue import LaneKey
 from app.store.queue.in_flight import AttemptResult, Mark
 from app.store.read import backlog, listing, mailbox_usage, messages, queue_position, status
-from app.store.read.records import Backlog, BoundedCount, MessagePage, QueuePosition, Selection
+from app.store.read.records import Backlog, BoundedCount, MessagePage, QueuePosition, Selection, SendHistory
 from app.store.records import (
     ANYWHERE,
     ELSEWHERE,
@@ -415,6 +415,10 @@ class Store(AdminStore):
     async def usage(self, now: float) -> dict[str, MailboxUsage]:
         """Return by mailbox the usage of its limits. Reads a day of attempts: not for periodic calls."""
         return await self._read(partial(mailbox_usage.usage, now=now))
+
+    async def send_history(self, mailboxes: Sequence[str], now: float) -> Mapping[str, SendHistory]:
+        """Return by mailbox its sends of the last hour and day. Reads a day of attempts: not for frequent calls."""
+        return await self._read(partial(mailbox_usage.send_history, mailboxes=mailboxes, now=now))
 
     # Webhooks
 

@@ -43,6 +43,14 @@ class MessagePage:
     next_id: UUID | None
 
 
+@dataclass(frozen=True, slots=True)
+class SendHistory:
+    """Sends of a mailbox: messages by minute in the last hour, recipients by hour in the last day. The oldest first."""
+
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+
+
 class BoundedCount(NamedTuple):
     """Number of messages. `more`: there may be more, because the count ended at its limit."""
 

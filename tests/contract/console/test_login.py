@@ -49,7 +49,7 @@ async def test_every_page_redirects_to_the_login(harness: Harness, path: str) ->
 
 async def test_the_right_password(operator: Operator) -> None:
     """The overview is shown, and the paths of the API still work."""
-    assert "Current problems" in operator.shows
+    assert "Log out" in operator.shows
     assert (await operator.client.get("/healthz")).status_code == 200
     assert (await operator.client.get("/emails")).status_code == 401
     assert (await operator.client.get("/consoles")).status_code == 404
@@ -83,9 +83,9 @@ async def test_many_wrong_passwords(tmp_path: Path) -> None:
             await attacker.log_in("not-the-password", 403)
         began = loop.time()
         assert began > 60  # seconds; without the throttle 60 attempts take no time
-        assert "Current problems" in await attacker.log_in()
+        assert "Log out" in await attacker.log_in()
         assert loop.time() - began < MAX_LOGIN_DELAY + 1
-        assert "Current problems" in await operator.open()
+        assert "Log out" in await operator.open()
 
 
 @autojump
@@ -98,7 +98,7 @@ async def test_a_flood_of_wrong_passwords_at_once(tmp_path: Path) -> None:
         flood = [asyncio.create_task(attacker.client.post("/console/login", data=form)) for _ in range(80)]
         await asyncio.sleep(0.1)
         began = loop.time()
-        assert "Current problems" in await operator.log_in()
+        assert "Log out" in await operator.log_in()
         assert loop.time() - began < MAX_LOGIN_DELAY + 1
         assert {answer.status_code for answer in await asyncio.gather(*flood)} == {403}
 
@@ -142,7 +142,7 @@ async def test_a_logout_survives_a_restart(tmp_path: Path) -> None:
             async with visitor(harness) as again:
                 again.client.cookies.set("postern_console", ended["postern_console"], "127.0.0.1", "/console")
                 await again.log_in()
-                assert "Current problems" in await again.open()
+                assert "Log out" in await again.open()
 
 
 async def test_forged_cookies(harness: Harness, operator: Operator) -> None:
@@ -205,7 +205,7 @@ async def test_below_a_path(tmp_path: Path, prefix: str) -> None:
             person.client.base_url = httpx.URL(f"{harness.postern.url}{prefix}/")
             await person.log_in()
             assert person.page.url.path == f"{prefix}/console"
-            assert "Current problems" in person.shows
+            assert "Log out" in person.shows
             assert "Emails" in await person.open("/emails")
 
 

@@ -1,0 +1,1 @@
+"""Overview: the most serious problem in one sentence, causes and fixes, the last day in numbers, and the mailboxes."""

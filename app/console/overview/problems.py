@@ -1,0 +1,163 @@
+"""Current problems, the most serious first, and the sentence at the top of the overview. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from app.console.mailbox_view import MailboxView, mailbox_path
+from app.console.overview.state import StoreState
+from app.mail.lifecycle import LastEvent, MessageState
+from app.mail.mailbox_health import Health, MailboxCondition
+from app.mail.outcome.verdict import Explanation
+from app.mail.readiness import Check, Readiness
+from app.store.read.records import BoundedCount
+from app.store.webhooks.records import DeliveryState, WebhookStatus
+
+
+class Severity(IntEnum):
+    """How serious a problem is: the order on the page."""
+
+    CRITICAL = 0  # no email is accepted, or a mailbox does not send until a person fixes the cause
+    ACTION = 1  # a person has to decide or fix something
+    CALM = 2  # it ends without a person
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentProblem:
+    """Problem with its cause and its fix. `link` is the path of the page with details, below the console."""
+
+    severity: Severity
+    title: str
+    explanation: Explanation
+    link: str = ""
+    link_text: str = ""
+    mailbox: str = ""  # that a login may release
+    holds_mail: bool = False  # emails wait because of it
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """Sentence at the top: the most serious problem, and the emails that wait because of it since a time."""
+
+    text: str
+    severity: Severity | None  # None: there is no problem
+    waiting: BoundedCount | None = None
+    since: float | None = None  # epoch seconds
+
+
+def current_problems(
+    readiness: Readiness, mailboxes: Sequence[MailboxView], state: StoreState | None
+) -> list[CurrentProblem]:
+    """Return the problems in the order of their severity."""
+    problems = [*_of_readiness(readiness), *_of_mailboxes(mailboxes)]
+    if state is not None:
+        problems += [*_of_emails(state), *_of_webhooks(state)]
+    return sorted(problems, key=lambda problem: problem.severity)
+
+
+def headline(problems: Sequence[CurrentProblem], state: StoreState | None, relaying: bool) -> Headline:
+    """Return the sentence about these problems, the most serious first. `relaying`: a mailbox is not held."""
+    if not problems or problems[0].severity is Severity.CALM:
+        done = "accepted and sent" if relaying else "accepted"
+        return Headline(f"All is well · emails are {done}", None if not problems else Severity.CALM)
+    first = problems[0]
+    text = first.title if len(problems) == 1 else _with_others(first, problems)
+    if state is None or not first.holds_mail or not state.waiting.number:
+        return Headline(text, first.severity)
+    return Headline(text, first.severity, state.waiting, state.oldest)
+
+
+def _with_others(first: CurrentProblem, problems: Sequence[CurrentProblem]) -> str:
+    """Return the title of the first problem; if several mailboxes have the same problem, their number."""
+    ending = first.title.removeprefix(first.mailbox)
+    same = [one for one in problems if one.mailbox and one.title == f"{one.mailbox}{ending}"]
+    if not first.mailbox or len(same) < 2:
+        return first.title
+    return f"{len(same)} mailboxes{ending.replace(' is ', ' are ', 1)}"
+
+
+def _of_readiness(readiness: Readiness) -> Iterator[CurrentProblem]:
+    for reason in readiness.reasons:
+        if reason.check != Check.MAILBOX:
+            summary, fix = reason.explanation.summary, reason.explanation.fix
+            title, _, rest = summary.partition(". ")
+            yield CurrentProblem(Severity.CRITICAL, title.removesuffix("."), Explanation(rest or summary, fix))
+
+
+def _of_mailboxes(mailboxes: Iterable[MailboxView]) -> Iterator[CurrentProblem]:
+    for one in mailboxes:
+        condition = one.condition
+        if condition is None:
+            explanation = Explanation(
+                "No relay process has taken over the mailbox yet.",
+                "Check that a Postern with the role `all` or `relay` runs on this database.",
+            )
+            yield CurrentProblem(Severity.ACTION, f"{one.name} has no relay", explanation, holds_mail=True)
+        elif condition.health is not Health.OPEN and condition.explanation is not None:
+            held = condition.health is Health.HELD
+            yield CurrentProblem(
+                Severity.CRITICAL if held else Severity.CALM,
+                f"{one.name} {_condition_text(condition)}",
+                condition.explanation,
+                mailbox_path(one.name),
+                "Open the mailbox",
+                mailbox=one.name,
+                holds_mail=held,
+            )
+
+
+def _condition_text(condition: MailboxCondition) -> str:
+    if condition.health is Health.PAUSED:
+        return "pauses"
+    if condition.until is None:
+        return "is held by an operator"
+    return "cannot log in" if condition.during_login else "cannot send"
+
+
+def _of_emails(state: StoreState) -> Iterator[CurrentProblem]:
+    held = state.all[MessageState.HELD]
+    if held.number:
+        explanation = Explanation(
+            "Their connections were lost before Exchange replied, or the database was restored: they may have arrived.",
+            "1. Search Message trace for their Message-IDs. 2. Confirm those that arrived; retry or cancel the others.",
+        )
+        title = f"{_emails(held)} {_verb(held, 'is', 'are')} held until an operator decides"
+        yield CurrentProblem(Severity.ACTION, title, explanation, "/emails?state=held", "Decide")
+    for event, words in ((LastEvent.FAILED, "failed"), (LastEvent.BOUNCED, "bounced")):
+        number = state.day[event]
+        if number.number:
+            explanation = Explanation(
+                "They were not delivered to at least one recipient.",
+                "1. Open one: its page has the reason and the fix. 2. Remove the cause. 3. Retry them from the list.",
+            )
+            link = f"/emails?state={event}&q=since:1d"
+            title = f"{_emails(number)} {words} in the last 24 hours"
+            yield CurrentProblem(Severity.ACTION, title, explanation, link, "Show them")
+
+
+def _of_webhooks(state: StoreState) -> Iterator[CurrentProblem]:
+    for one in state.webhooks:
+        if one.webhook.status is WebhookStatus.DISABLED and one.webhook.reason:
+            cause, fix = one.webhook.reason, "1. Check that its endpoint responds. 2. Enable the webhook."
+            yield _webhook(f"The webhook {one.address} is disabled", cause, fix)
+        elif one.failing:
+            last = one.failing[0].history[-1]
+            gave_up = sum(delivery.state is DeliveryState.FAILED for delivery in one.failing)
+            cause = f"Its last response: {last.status or 'none'} {last.response}".rstrip() + "."
+            if gave_up:
+                cause += f" {gave_up} of its latest events were given up."
+            fix = "1. Check that its endpoint responds with 2xx. 2. Replay the events that were given up."
+            yield _webhook(f"The webhook {one.address} does not accept its events", cause, fix)
+
+
+def _webhook(title: str, cause: str, fix: str) -> CurrentProblem:
+    return CurrentProblem(Severity.ACTION, title, Explanation(cause, fix), "/webhooks", "Open the webhooks")
+
+
+def _emails(count: BoundedCount) -> str:
+    more = "+" if count.more else ""
+    return "1 email" if count == (1, False) else f"{count.number:,}{more} emails"
+
+
+def _verb(count: BoundedCount, one: str, several: str) -> str:
+    return one if count == (1, False) else several

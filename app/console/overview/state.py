@@ -1,0 +1,80 @@
+"""State of the store for the overview, read once for all visitors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from app.console.context import ConsoleContext
+from app.console.overview.lanes import LaneView, lane_views
+from app.mail.lifecycle import LastEvent, MessageState
+from app.mail.times import DAY
+from app.store import Store
+from app.store.db import uuid7
+from app.store.mailboxes.records import MailboxRecord, MailboxUsage
+from app.store.read.records import BoundedCount, Selection
+from app.store.webhooks.records import Delivery, DeliveryState, Webhook, WebhookStatus
+
+RECENT_DELIVERIES = 20  # of each webhook
+MAX_WEBHOOKS = 50  # of which the deliveries are read
+Numbers = Mapping[MessageState | LastEvent, BoundedCount]
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookState:
+    """Webhook and its recent events that it did not accept, the newest first."""
+
+    webhook: Webhook
+    failing: Sequence[Delivery]
+
+    @property
+    def address(self) -> str:
+        """Host of the endpoint; path and query may contain secrets."""
+        return urlsplit(self.webhook.endpoint).hostname or ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """Mailboxes, backlog, webhooks, and numbers of emails by event."""
+
+    mailboxes: Mapping[str, MailboxRecord]
+    usage: Mapping[str, MailboxUsage]
+    lanes: Sequence[LaneView]
+    oldest: float | None  # due time of the oldest waiting email (epoch seconds)
+    webhooks: Sequence[WebhookState]
+    all: Numbers
+    day: Numbers  # of the emails that were accepted in the last 24 hours
+    accepted: BoundedCount  # in the last 24 hours
+
+    @property
+    def waiting(self) -> BoundedCount:
+        """Number of emails that wait for a mailbox. Held ones are among those that are late."""
+        queued, late, held = (
+            self.all[one] for one in (LastEvent.QUEUED, LastEvent.DELIVERY_DELAYED, MessageState.HELD)
+        )
+        return BoundedCount(max(0, queued.number + late.number - held.number), queued.more or late.more)
+
+
+async def load_state(context: ConsoleContext) -> StoreState:
+    """Read the state."""
+    store, now = context.store, context.clock.now()
+    backlog = await store.backlog([*dict.fromkeys(context.pools.values())], now)
+    last_day = Selection(start=uuid7.first_at(now - DAY))
+    return StoreState(
+        {record.name: record for record in await store.mailboxes()},
+        await store.usage(now),
+        lanes=lane_views(backlog, context.pools.values(), now),
+        oldest=min(backlog.oldest.values(), default=None),
+        webhooks=await _webhooks(store),
+        all=await store.count_by_event(Selection(), now),
+        day=await store.count_by_event(last_day, now),
+        accepted=await store.count_emails(last_day, now),
+    )
+
+
+async def _webhooks(store: Store) -> list[WebhookState]:
+    states = []
+    for one in (await store.webhooks())[:MAX_WEBHOOKS]:
+        enabled = one.status is WebhookStatus.ENABLED
+        recent = await store.deliveries(one.id, None, RECENT_DELIVERIES) if enabled else ()
+        states.append(WebhookState(one, [d for d in recent if d.state is not DeliveryState.DELIVERED and d.history]))
+    return states
