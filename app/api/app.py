@@ -98,17 +98,16 @@ def create_middleware(
     return RequestMiddleware(app, draining, body_budget, root_path)
 
 
-def mount_routes(middleware: RequestMiddleware, context: ApiContext, *, public: bool = True) -> None:
-    """Mount the routes. If not `public`, only /healthz, /readyz and /metrics."""
+def mount_routes(middleware: RequestMiddleware, context: ApiContext, *, public: bool = True) -> SubmissionPipeline:
+    """Mount the routes; if not `public`, only /healthz, /readyz and /metrics. Return the pipeline of submissions."""
     rates = RateLimitHeaders(context.clock.now)
     attempts = AttemptLimiter(context.clock.now, context.limits.attempts_per_minute)
     refusals = RefusalAudit(context.store, context.clock, attempts)
     authenticator = Authenticator(context.store, context.clock, rates)
+    pipeline = SubmissionPipeline(context, authenticator, rates, refusals, attempts)
     app = _plain_app()
     if public:
-        _add_submissions(
-            app, context, authenticator, SubmissionPipeline(context, authenticator, rates, refusals, attempts)
-        )
+        _add_submissions(app, context, authenticator, pipeline)
         for routes in (
             ListRoute(context),
             EmailRoutes(context),
@@ -130,6 +129,7 @@ def mount_routes(middleware: RequestMiddleware, context: ApiContext, *, public: 
         _add(app, DocsRoutes(app.router.routes, context.root_path))
         _add_unsupported(app, UnsupportedRoutes(authenticator), unsupported.PATHS)
     middleware.set_routes(app, rates, refusals)
+    return pipeline
 
 
 def create_metrics_app(text: Callable[[], Awaitable[bytes]]) -> RequestMiddleware:

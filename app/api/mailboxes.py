@@ -206,7 +206,7 @@ class MailboxRoutes:
     async def _request_hold(self, request: ApiRequest, name: str, wish: HoldRequest) -> MailboxHoldResponse:
         if not (name.isprintable() and await self._context.store.request_hold(name, wish, request.actor)):
             raise NotFound(f"There is no mailbox {name}. GET /mailboxes names them all.")
-        logs.mailbox_hold_requested(name, wish=wish.description, key=request.key.name)
+        logs.mailbox_hold_requested(name, wish=wish.description, key=request.actor.name)
         return {"object": "mailbox", "name": name, "wish": wish.description}
 
 

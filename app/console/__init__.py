@@ -1,11 +1,12 @@
-"""Web console for operators: problems and their fixes, emails, mailboxes, webhooks and the audit.
+"""Web console for operators: problems and their fixes, emails, mailboxes, keys, webhooks, suppressions and the audit.
 
-It uses the same store methods as the API and no resources of other hosts, and works without JavaScript. It does not
-show the content of an email, and exists only if POSTERN_CONSOLE_PASSWORD is set. Public: Console, ConsoleContext,
-mount_console.
+It uses the same functions as the API and no resources of other hosts, works without JavaScript, and exists only if
+POSTERN_CONSOLE_PASSWORD is set. The content of an email is shown on request, and each view is recorded in the audit.
+Public: Console, ConsoleApi, ConsoleContext, mount_console.
 """
 
+from app.console.api import ConsoleApi
 from app.console.console import Console, mount_console
 from app.console.context import ConsoleContext
 
-__all__ = ["Console", "ConsoleContext", "mount_console"]
+__all__ = ["Console", "ConsoleApi", "ConsoleContext", "mount_console"]

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,13 +12,10 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
-from app.console.audit import show_audit
+from app.api.problems.problem import Problem
 from app.console.context import ConsoleContext
-from app.console.email import change_email, show_email
-from app.console.email_list.change import change_emails
 from app.console.email_list.page import EmailListPage
 from app.console.login import LoginPage
-from app.console.mailbox import change_hold, check_mailbox, show_mailbox
 from app.console.overview.page import OverviewPage
 from app.console.request import (
     GUEST_COOKIE,
@@ -29,14 +26,12 @@ from app.console.request import (
     PageError,
     read_form,
 )
+from app.console.sections import ACTIONS, PAGES, TIMEOUTS
 from app.console.session import ConsoleSession, Sessions
-from app.console.suppressions import change_suppressions, show_suppressions
 from app.console.templates_env import STATIC_FILES, static_file
-from app.console.webhooks import show_webhooks
 from app.store import StoreError
 
 PAGE_TIMEOUT = 15.0  # seconds
-CHECK_TIMEOUT = 38.0  # seconds for the page that runs the deep check
 
 _REQUEST_ID = re.compile("[A-Za-z0-9._~:+/=@-]{1,128}", re.ASCII)
 _Endpoint = Callable[[ConsoleRequest], Awaitable[Response]]
@@ -50,6 +45,11 @@ WRITE_FAILED = PageError(
 INVALID_TOKEN = PageError(
     403, "Not done", "The form belongs to another session, or the session has ended. Go back and try again."
 )
+READ_ONLY = PageError(
+    403,
+    "Not done",
+    "You logged in with the read-only password. Log in with the operators' password to change something.",
+)
 NO_PAGE = PageError(404, "Not found", "There is no such page.")
 INTERNAL_ERROR = PageError(500, "Internal error", "The log has the traceback under the event `crashed`.")
 
@@ -59,27 +59,24 @@ class Console:
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
-        self._sessions = Sessions(context.password)
+        self._sessions = Sessions(context.password, context.read_password)
         login = LoginPage(self._sessions, context.store, context.clock)
-        one_email, one_mailbox = f"{HOME}/emails/{{id:uuid}}", f"{HOME}/mailboxes/{{name}}"
+        pages: Mapping[str, _Endpoint] = {
+            "": OverviewPage(context).show,
+            "/emails": EmailListPage(context).show,
+            **PAGES,
+        }
         self._router = Router(
             [
                 *(Route(f"{HOME}/{name}", self._static_file) for name in STATIC_FILES),
                 Route(f"{HOME}/login", self._public(login.show), methods=["GET"]),
                 Route(f"{HOME}/login", self._public(login.log_in), methods=["POST"]),
-                Route(f"{HOME}/logout", self._operator(login.log_out), methods=["POST"]),
-                Route(HOME, self._operator(OverviewPage(context).show), methods=["GET"]),
-                Route(f"{HOME}/emails", self._operator(EmailListPage(context).show), methods=["GET"]),
-                Route(f"{HOME}/emails/change", self._operator(change_emails), methods=["POST"]),
-                Route(one_email, self._operator(show_email), methods=["GET"]),
-                Route(one_email, self._operator(change_email), methods=["POST"]),
-                Route(one_mailbox, self._operator(show_mailbox), methods=["GET"]),
-                Route(one_mailbox, self._operator(change_hold), methods=["POST"]),
-                Route(f"{one_mailbox}/examine", self._operator(check_mailbox, CHECK_TIMEOUT), methods=["POST"]),
-                Route(f"{HOME}/audit", self._operator(show_audit), methods=["GET"]),
-                Route(f"{HOME}/suppressions", self._operator(show_suppressions), methods=["GET"]),
-                Route(f"{HOME}/suppressions", self._operator(change_suppressions), methods=["POST"]),
-                Route(f"{HOME}/webhooks", self._operator(show_webhooks), methods=["GET"]),
+                Route(f"{HOME}/logout", self._page(login.log_out), methods=["POST"]),
+                *(Route(f"{HOME}{path}", self._page(endpoint), methods=["GET"]) for path, endpoint in pages.items()),
+                *(
+                    Route(f"{HOME}{path}", self._action(endpoint, TIMEOUTS.get(path, PAGE_TIMEOUT)), methods=["POST"])
+                    for path, endpoint in ACTIONS.items()
+                ),
             ],
             redirect_slashes=False,
         )
@@ -113,9 +110,11 @@ class Console:
 
         return run
 
-    def _operator(self, endpoint: _Endpoint, timeout: float = PAGE_TIMEOUT) -> Callable[[Request], Awaitable[Response]]:
+    def _page(self, endpoint: _Endpoint, timeout: float = PAGE_TIMEOUT) -> Callable[[Request], Awaitable[Response]]:
+        """Return the route of an endpoint for people who have logged in."""
+
         async def check_access(console_request: ConsoleRequest) -> Response:
-            if console_request.session is not None and console_request.session.operator:
+            if console_request.logged_in:
                 return await endpoint(console_request)
             if console_request.is_cross_site:
                 return console_request.page("cross_site.html")
@@ -126,12 +125,24 @@ class Console:
 
         return run
 
+    def _action(self, endpoint: _Endpoint, timeout: float) -> Callable[[Request], Awaitable[Response]]:
+        """Return the route of an endpoint that changes something, for operators."""
+
+        async def check_role(console_request: ConsoleRequest) -> Response:
+            if not console_request.operator:
+                raise READ_ONLY
+            return await endpoint(console_request)
+
+        return self._page(check_role, timeout)
+
     async def _run(self, request: Request, endpoint: _Endpoint, timeout: float) -> Response:
         try:
             async with asyncio.timeout(timeout):
                 return await endpoint(await self._console_request(request))
         except PageError as error:
             return self._error_page(request, error)
+        except Problem as problem:
+            return self._error_page(request, PageError(problem.status, "Not done", problem.message))
         except (StoreError, TimeoutError) as error:
             logs.store_failed(f"{request.method} {HOME}", error)
             return self._error_page(request, WRITE_FAILED if request.method == "POST" else READ_FAILED)
@@ -158,7 +169,7 @@ class Console:
     async def _active_session(self, request: Request, now: float) -> ConsoleSession | None:
         """Return the first session that was not logged out."""
         for session in self._read_cookies(request, now):
-            if not session.operator or not await self._context.store.session_ended(session.nonce):
+            if not session.logged_in or not await self._context.store.session_ended(session.nonce):
                 return session
         return None
 

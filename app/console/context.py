@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from app.clock import Clock
+from app.console.api import ConsoleApi
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.office365.limits import MailboxLimits
 from app.mail.readiness import DeepCheck, Readiness
@@ -17,6 +18,8 @@ class ConsoleContext:
     store: Store
     clock: Clock
     password: str = field(repr=False)
+    read_password: str | None = field(repr=False)  # of the read-only role; None: there is none
+    api: ConsoleApi
     pools: Mapping[str, str]  # name of each mailbox's pool
     capacities: Mapping[str, MailboxLimits]
     credential_expiries: Mapping[str, Callable[[], CredentialExpiry | None]]

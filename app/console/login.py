@@ -5,7 +5,7 @@ from starlette.responses import Response
 from app import logs
 from app.clock import Clock
 from app.console.request import ConsoleRequest
-from app.console.session import LoginThrottle, Sessions
+from app.console.session import LoginThrottle, Role, Sessions
 from app.store import Store
 
 _LOGIN_REFUSED = "The password is wrong."
@@ -22,20 +22,21 @@ class LoginPage:
 
     async def show(self, request: ConsoleRequest) -> Response:
         """GET /console/login. The form needs a CSRF token, so an anonymous visitor gets a guest session."""
-        if request.session is not None and request.session.operator:
+        if request.logged_in:
             return request.redirect()
         return self._login_form(request, 200)
 
     async def log_in(self, request: ConsoleRequest) -> Response:
         """POST /console/login. The throttle delays each attempt, and never refuses the right password."""
-        address = request.http.client.host if request.http.client else ""
+        address = request.client
         await self._clock.sleep(self._throttle.begin(address, self._clock.monotonic()))
-        if not self._sessions.check_password(request.form.get("password", "")):
+        role = self._sessions.role_of(request.form.get("password", ""))
+        if role is None:
             logs.console_login_failed(address)
             return self._login_form(request, 403, _LOGIN_REFUSED)
         self._throttle.uncount_last(address)
         logs.console_login(address)
-        return request.set_session(request.redirect(), self._sessions.begin(request.now, operator=True))
+        return request.set_session(request.redirect(), self._sessions.begin(request.now, role))
 
     async def log_out(self, request: ConsoleRequest) -> Response:
         """POST /console/logout."""
@@ -44,6 +45,6 @@ class LoginPage:
         return request.delete_session(request.redirect("/login"))
 
     def _login_form(self, request: ConsoleRequest, status: int, error: str = "") -> Response:
-        guest = self._sessions.begin(request.now, operator=False)
+        guest = self._sessions.begin(request.now, Role.GUEST)
         token = self._sessions.token(guest)
         return request.set_session(request.page("login.html", status, error=error, guest_token=token), guest)

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from app.console.context import ConsoleContext
 from app.mail.credential_expiry import CredentialExpiry
-from app.mail.mailbox_health import MailboxCondition
+from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.office365.limits import MailboxLimits
 from app.store.mailboxes.records import MailboxRecord, MailboxUsage
 from app.store.read.status import condition_at
@@ -26,11 +26,24 @@ class MailboxView:
     used: MailboxUsage
     capacity: MailboxLimits
     expiry: CredentialExpiry | None
+    changing: bool = False  # an operator's request is not carried out yet
 
     @property
     def health(self) -> str:
         """Health in one word."""
         return "unknown" if self.condition is None else str(self.condition.health)
+
+    def change_result(self, change: str) -> tuple[str, bool]:
+        """Return the result of `hold` or `release` as a sentence, and whether it is good; "" without a change."""
+        if change not in ("hold", "release") or self.condition is None:
+            return "", True
+        if self.changing:
+            return "The relay has not carried it out yet. Reload this page in some seconds.", True
+        if change == "hold":
+            return "The mailbox is held. Its emails wait.", True
+        if self.condition.health is Health.OPEN:
+            return "The login succeeded. The mailbox relays again.", True
+        return "The login failed again. Its cause is below.", False
 
     @property
     def connections(self) -> int:
@@ -56,7 +69,14 @@ def mailbox_view(
         used=usage.get(name, _NO_USAGE),
         capacity=context.capacities[name],
         expiry=context.credential_expiries[name](),
+        changing=record is not None and is_changing(record),
     )
+
+
+def is_changing(record: MailboxRecord) -> bool:
+    """Return whether the relay has not carried out a request yet: a released mailbox logs in first."""
+    condition = record.condition
+    return record.hold_request is not None or (condition.health is Health.OPEN and condition.unproven)
 
 
 def mailbox_path(name: str) -> str:

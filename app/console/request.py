@@ -9,14 +9,17 @@ from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from app.api.http.headers import client_address
+from app.console.api import OperatorRequest
 from app.console.context import ConsoleContext
-from app.console.session import ConsoleSession, Sessions
+from app.console.session import ConsoleSession, Role, Sessions
 from app.console.templates_env import HEADERS, render_page
 from app.store.keys.audit_records import Actor
 
 HOME = "/console"
 ORIGINAL_PATH = "postern.original_path"  # key of the ASGI scope: the path below the root path, with its trailing slash
 ACTOR = "console"  # name in the log and in the audit
+READING_ACTOR = "console (read-only)"
 OPERATOR_COOKIE = "postern_console"
 GUEST_COOKIE = "postern_console_guest"  # separate, so that visiting the login page does not end an operator's session
 MAX_FORM_BYTES = 16 * 1024
@@ -56,9 +59,29 @@ class ConsoleRequest:
         return site == "cross-site" and self.http.method == "GET"
 
     @property
+    def logged_in(self) -> bool:
+        """True for an operator and a reader."""
+        return self.session is not None and self.session.logged_in
+
+    @property
+    def operator(self) -> bool:
+        """True for a person who may change something."""
+        return self.session is not None and self.session.role is Role.OPERATOR
+
+    @property
     def actor(self) -> Actor:
         """Actor that the audit records for this request."""
-        return Actor(ACTOR, request_id=self.http.scope["request_id"])
+        return Actor(ACTOR if self.operator else READING_ACTOR, request_id=self.http.scope["request_id"])
+
+    @property
+    def client(self) -> str:
+        """Network address of the browser; "" if it is not known."""
+        return client_address(self.http.scope)
+
+    @property
+    def as_api(self) -> OperatorRequest:
+        """This request as an endpoint of the API takes it."""
+        return OperatorRequest(self.http, self.actor)
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -70,13 +93,13 @@ class ConsoleRequest:
 
         `live`: seconds between the page's updates of itself; 0 for none, as for errors and the responses to forms.
         """
-        operator = self.session is not None and self.session.operator
         common = {
             "home": self.home,
             "now": self.now,
-            "operator": operator,
+            "logged_in": self.logged_in,
+            "operator": self.operator,
             "token": self.sessions.token(self.session) if self.session else "",
-            "live": REFRESH_SECONDS if operator and status == 200 and self.http.method != "POST" else 0,
+            "live": REFRESH_SECONDS if self.logged_in and status == 200 and self.http.method != "POST" else 0,
         }
         return render_page(template, status, **{**common, **values})
 
@@ -90,7 +113,7 @@ class ConsoleRequest:
 
         It has no Path attribute, so the browser sends it to all paths beside /login, whatever prefix a gateway adds.
         """
-        name = OPERATOR_COOKIE if session.operator else GUEST_COOKIE
+        name = OPERATOR_COOKIE if session.logged_in else GUEST_COOKIE
         return self._set_cookie(response, name, self.sessions.cookie(session), session.expires_at - self.now)
 
     def delete_session(self, response: Response) -> Response:

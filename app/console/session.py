@@ -1,8 +1,8 @@
 """Sessions of the console: signed cookies, CSRF tokens, and the throttle of login attempts.
 
 The cookie contains the whole session, so every replica with the same password accepts it. The store has the sessions
-that were logged out. scrypt derives the signing key from the password: a stolen cookie does not help to guess the
-password, and a new password ends all sessions.
+that were logged out. scrypt derives the signing key from the password of the role: a stolen cookie does not help to
+guess the password, and a new password ends all sessions of its role.
 """
 
 import hmac
@@ -10,6 +10,7 @@ import secrets
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import scrypt, sha256
 from ipaddress import IPv6Address, ip_address
 
@@ -24,55 +25,91 @@ _ALL_ADDRESSES_DIVISOR = 12  # attempts of all addresses that count as one attem
 _MAX_ADDRESSES = 1000  # with stored attempts
 
 
+class Role(StrEnum):
+    """Rights of a session. In the cookie."""
+
+    GUEST = "guest"  # before the login
+    READER = "reader"  # may read, and change nothing
+    OPERATOR = "operator"
+
+
 @dataclass(frozen=True, slots=True)
 class ConsoleSession:
-    """Session of a browser: an operator after login, a guest before. `expires_at` is in epoch seconds."""
+    """Session of a browser. `expires_at` is in epoch seconds."""
 
-    operator: bool
+    role: Role
     expires_at: float
     nonce: str
 
+    @property
+    def logged_in(self) -> bool:
+        """True after the login with either password."""
+        return self.role is not Role.GUEST
+
+
+@dataclass(frozen=True, slots=True)
+class _RoleSecrets:
+    """Signing key and digest of the password of one role."""
+
+    key: bytes
+    digest: bytes
+
+    @classmethod
+    def of(cls, password: str) -> "_RoleSecrets":
+        key = scrypt(password.encode(), salt=b"postern console", n=2**14, r=8, p=1, dklen=32)
+        return cls(key, sha256(password.encode()).digest())
+
 
 class Sessions:
-    """Signs and verifies session cookies and CSRF tokens."""
+    """Signs and verifies session cookies and CSRF tokens. `read_password` None: there is no read-only role."""
 
-    def __init__(self, password: str) -> None:
-        self._key = scrypt(password.encode(), salt=b"postern console", n=2**14, r=8, p=1, dklen=32)
-        self._password = sha256(password.encode()).digest()
+    def __init__(self, password: str, read_password: str | None = None) -> None:
+        self._secrets = {Role.OPERATOR: _RoleSecrets.of(password)}
+        if read_password is not None:
+            self._secrets[Role.READER] = _RoleSecrets.of(read_password)
 
-    def check_password(self, password: str) -> bool:
-        """Return whether the password is right. The comparison takes constant time."""
-        return hmac.compare_digest(sha256(password.encode("utf-8", "surrogatepass")).digest(), self._password)
+    def role_of(self, password: str) -> Role | None:
+        """Return the role of the password; None if it is wrong. The comparisons take constant time."""
+        given = sha256(password.encode("utf-8", "surrogatepass")).digest()
+        right = [role for role, one in self._secrets.items() if hmac.compare_digest(given, one.digest)]
+        return right[0] if right else None
 
-    def begin(self, now: float, *, operator: bool) -> ConsoleSession:
+    def begin(self, now: float, role: Role) -> ConsoleSession:
         """Create a session that lasts SESSION_LIFETIME."""
-        return ConsoleSession(operator, float(int(now + SESSION_LIFETIME)), secrets.token_hex(16))
+        return ConsoleSession(role, float(int(now + SESSION_LIFETIME)), secrets.token_hex(16))
 
     def cookie(self, session: ConsoleSession) -> str:
-        """Return the cookie value: kind, expiry and nonce, and their signature."""
-        body = f"{'operator' if session.operator else 'guest'}.{session.expires_at:.0f}.{session.nonce}"
-        return f"{body}.{self._sign('cookie', body)}"
+        """Return the cookie value: role, expiry and nonce, and their signature."""
+        body = f"{session.role}.{session.expires_at:.0f}.{session.nonce}"
+        return f"{body}.{self._sign(session.role, 'cookie', body)}"
 
     def read(self, cookie: str | None, now: float) -> ConsoleSession | None:
         """Return the session of a valid cookie that has not expired, or None. Logouts are in the store, not here."""
         body, _, signature = (cookie or "").rpartition(".")
-        if not (signature.isascii() and hmac.compare_digest(signature, self._sign("cookie", body))):
+        role = _role(body)
+        if role is None or not signature.isascii():
             return None
-        kind, expires_at, nonce = body.split(".")
-        if now >= float(expires_at):
+        if not hmac.compare_digest(signature, self._sign(role, "cookie", body)):
             return None
-        return ConsoleSession(kind == "operator", float(expires_at), nonce)
+        _, expires_at, nonce = body.split(".")
+        return ConsoleSession(role, float(expires_at), nonce) if now < float(expires_at) else None
 
     def token(self, session: ConsoleSession) -> str:
         """Return the CSRF token of this session's forms."""
-        return self._sign("form", session.nonce)
+        return self._sign(session.role, "form", session.nonce)
 
     def check_csrf_token(self, session: ConsoleSession, token: str) -> bool:
         """Return whether the token is that of the session."""
         return token.isascii() and hmac.compare_digest(token, self.token(session))
 
-    def _sign(self, purpose: str, text: str) -> str:
-        return hmac.new(self._key, f"{purpose}:{text}".encode("utf-8", "surrogatepass"), sha256).hexdigest()
+    def _sign(self, role: Role, purpose: str, text: str) -> str:
+        key = self._secrets.get(role, self._secrets[Role.OPERATOR]).key
+        return hmac.new(key, f"{purpose}:{text}".encode("utf-8", "surrogatepass"), sha256).hexdigest()
+
+
+def _role(body: str) -> Role | None:
+    name = body.partition(".")[0]
+    return Role(name) if name in {*Role} else None
 
 
 class LoginThrottle:

@@ -53,8 +53,10 @@ class Section(NamedTuple):
 SECTIONS = (
     Section("overview", "", "Overview"),
     Section("emails", "/emails", "Emails"),
+    Section("keys", "/keys", "API keys"),
     Section("webhooks", "/webhooks", "Webhooks"),
     Section("suppressions", "/suppressions", "Suppressions"),
+    Section("test", "/test", "Send a test"),
     Section("audit", "/audit", "Audit"),
 )
 

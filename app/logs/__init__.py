@@ -206,6 +206,16 @@ def erased(emails: int, *, key: str, scrubbed: bool) -> None:
     _log.info("emails.erased", emails=emails, key=key, scrubbed=scrubbed)
 
 
+def content_read(email: UUID, *, what: str, key: str) -> None:
+    """A person has read the content of an email in the console: `what` is `html`, `text` or `message`."""
+    _log.info("email.content_read", email=str(email), what=what, key=key)
+
+
+def tested(email: UUID, *, sent_as: str, key: str) -> None:
+    """A person has sent a test email in the console, as the API key `sent_as`."""
+    _log.info("email.tested", email=str(email), sent_as=sent_as, key=key)
+
+
 def rescheduled(email: UUID, *, at: float, key: str) -> None:
     """The send time of an email was changed, with this API key."""
     _log.info("email.rescheduled", email=str(email), at=datetime.fromtimestamp(at, UTC).isoformat(), key=key)

@@ -18,6 +18,7 @@ from app.api import ApiContext, RequestLimits, create_metrics_app, create_middle
 from app.api.http.memory_budget import MemoryBudget
 from app.api.problems.transport import transport_responses
 from app.api.server.middleware import RequestMiddleware
+from app.api.submission.pipeline import SubmissionPipeline
 from app.background import run_periodically
 from app.clock import Clock
 from app.doctor.health_monitor import HealthMonitor, RelaySessions
@@ -211,8 +212,8 @@ class Postern:
 
     def _mount_routes(self, middleware: RequestMiddleware) -> None:
         context = self._context()
-        mount_routes(middleware, context, public=self.settings.role != "relay")
-        self._application = self._with_console(middleware, context)
+        submissions = mount_routes(middleware, context, public=self.settings.role != "relay")
+        self._application = self._with_console(middleware, context, submissions)
 
     async def _start_metrics(self, stack: AsyncExitStack) -> None:
         """Start before the mailboxes, so that a separate metrics port answers until the end of a drain."""
@@ -235,15 +236,19 @@ class Postern:
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._application(scope, receive, send)
 
-    def _with_console(self, api: ASGIApp, context: ApiContext) -> ASGIApp:
+    def _with_console(self, api: ASGIApp, context: ApiContext, submissions: SubmissionPipeline) -> ASGIApp:
         if (password := self.settings.console_password) is None or self.settings.role == "relay":
             return api
-        from app.console import Console, ConsoleContext, mount_console  # noqa: PLC0415 - it imports Jinja
+        from app.console import Console, ConsoleApi, ConsoleContext, mount_console  # noqa: PLC0415 - it imports Jinja
+
+        read_password = self.settings.console_read_password
 
         console = ConsoleContext(
             store=self.store,
             clock=self.clock,
             password=password.get_secret_value(),
+            read_password=None if read_password is None else read_password.get_secret_value(),
+            api=ConsoleApi(context, submissions),
             pools={one.mailbox: pool.name for pool in self.settings.pools for one in pool.mailboxes},
             capacities=context.capacities,
             credential_expiries=self._credential_expiries,

@@ -138,6 +138,10 @@ class Settings(StoreSettings, MailboxSettings):
         None,
         description="Password of the operators' pages at `/console`, 12 characters or more; without it there are none.",
     )
+    console_read_password: Annotated[SecretStr | None, AfterValidator(validators.console_password)] = Field(
+        None,
+        description="Another password of `/console`, for people who may read everything there and change nothing.",
+    )
     max_body_bytes: Annotated[int, Field(ge=1024, le=1024 * MIB)] = Field(
         50 * MIB, description="Largest HTTP request body."
     )
@@ -203,6 +207,13 @@ class Settings(StoreSettings, MailboxSettings):
     @classmethod
     def _not_shorter(cls, given: int, so_far: ValidationInfo) -> int:
         return validators.metadata_days(given, so_far.data.get("keep_content_days", 0))
+
+    @field_validator("console_read_password")
+    @classmethod
+    def _second_password(cls, given: SecretStr | None, so_far: ValidationInfo) -> SecretStr | None:
+        if "console_password" in so_far.data:  # it is absent if it is wrong itself
+            validators.console_read_password(given, so_far.data["console_password"])
+        return given
 
     @field_validator("role")
     @classmethod

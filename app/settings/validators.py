@@ -272,6 +272,14 @@ def console_password(value: Any) -> Any:
     return value
 
 
+def console_read_password(value: Any, operators: Any) -> None:
+    """Check that the read-only password of the console is beside another one for operators."""
+    if value is not None and operators is None:
+        raise setting_error(None, "has no effect without POSTERN_CONSOLE_PASSWORD", "Set the operators' password, too")
+    if value is not None and value.get_secret_value() == operators.get_secret_value():
+        raise setting_error(None, "is the same as POSTERN_CONSOLE_PASSWORD", "Make another with: openssl rand -hex 12")
+
+
 def _is_address(value: str) -> bool:
     try:
         ipaddress.ip_address(value)

@@ -12,7 +12,7 @@ from app.store.db.reader import Reader
 from app.store.db.writer import Writer
 from app.store.erase import Erased, EraseOutcome, Erasure
 from app.store.keys import audit, ended_sessions, keys, setting_key
-from app.store.keys.audit_records import Actor, AuditRecord, CountedEntry
+from app.store.keys.audit_records import Actor, AuditRecord, CountedEntry, Entry
 from app.store.keys.records import AuthenticatedKey, Key, KeyRecord, KeyRevision, KeyRotation, NewKey, Revocation
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import HoldRequest
@@ -79,6 +79,10 @@ class AdminStore:
         return await self._read(partial(ended_sessions.has_ended, id=id))
 
     # Audit
+
+    async def record(self, entry: Entry) -> None:
+        """Record in the audit an action that changes nothing else in the store."""
+        await self._write(audit.record, entry)
 
     async def record_refusals(self, refusals: Sequence[CountedEntry]) -> None:
         """Record refused sends in the audit; equal refusals of one period are one entry."""

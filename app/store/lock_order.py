@@ -32,6 +32,7 @@ from app.store.webhooks import deliveries, endpoints, outbox
 _IN_ORDER: Sequence[Verb[Any, Any]] = (
     accept.accept,
     tenant_quota.draw_quota,
+    audit.record,
     audit.record_refusals,
     claim.claim,
     delay_notices.write_notices,

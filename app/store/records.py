@@ -56,6 +56,7 @@ class MessageSummary:
     reply_to: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str], ...] = ()  # custom headers of the caller
+    client: str = ""  # network address of the caller; "" if it is not known
 
 
 @dataclass(frozen=True, slots=True)

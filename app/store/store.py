@@ -383,10 +383,12 @@ class Store(AdminStore):
         """Cancel a waiting or held message. Active messages are not changed. `scheduled`: only before its send time."""
         return await self._write(operator.cancel, operator.OperatorCommand(id, now, key_id, scheduled, by))
 
-    async def reschedule(self, id: UUID, at: float, now: float, key_id: UUID | None = None) -> Change | None:
+    async def reschedule(
+        self, id: UUID, at: float, now: float, key_id: UUID | None = None, by: Actor | None = None
+    ) -> Change | None:
         """Change the send time of a scheduled message to `at`; a time in the past means now."""
         return await self._write(
-            reschedule.reschedule, reschedule.RescheduleRequest(id, at, now, key_id), hints=ANYWHERE
+            reschedule.reschedule, reschedule.RescheduleRequest(id, at, now, key_id, by), hints=ANYWHERE
         )
 
     async def confirm(self, id: UUID, now: float, by: Actor | None = None) -> Change | None:

@@ -128,7 +128,11 @@ def test_a_variable_in_an_unambiguous_form_is_accepted(
 
 @pytest.mark.usefixtures("mailbox")
 @pytest.mark.parametrize(
-    "name", ["POSTERN_PASSWORD", "POSTERN_API_KEY", "POSTERN_CONSOLE_PASSWORD", "POSTERN_CLIENT_SECRET"]
+    "name",
+    [
+        *("POSTERN_PASSWORD", "POSTERN_API_KEY", "POSTERN_CONSOLE_PASSWORD", "POSTERN_CONSOLE_READ_PASSWORD"),
+        "POSTERN_CLIENT_SECRET",
+    ],
 )
 @pytest.mark.parametrize(
     ("value", "says"),

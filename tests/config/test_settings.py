@@ -87,6 +87,16 @@ WRONG = [
         {"POSTERN_CONSOLE_PASSWORD": "short"},
         "POSTERN_CONSOLE_PASSWORD: is shorter than 12 characters. Make one with: openssl rand -hex 12.",
     ),
+    (
+        {"POSTERN_CONSOLE_READ_PASSWORD": "a-password-to-read"},
+        "POSTERN_CONSOLE_READ_PASSWORD: has no effect without POSTERN_CONSOLE_PASSWORD. Set the operators' password, "
+        "too.",
+    ),
+    (
+        dict.fromkeys(("POSTERN_CONSOLE_PASSWORD", "POSTERN_CONSOLE_READ_PASSWORD"), "the-same-password"),
+        "POSTERN_CONSOLE_READ_PASSWORD: is the same as POSTERN_CONSOLE_PASSWORD. Make another with: openssl rand "
+        "-hex 12.",
+    ),
     ({"POSTERN_CONNECTIONS": "0"}, "POSTERN_CONNECTIONS: '0' is too small. Give 1 or more."),
     ({"POSTERN_CONNECTIONS": "1000"}, "POSTERN_CONNECTIONS: '1000' is too large. Give 100 or less."),
     (

@@ -2,42 +2,63 @@
 
 import tracemalloc
 
-from app.console.session import MAX_LOGIN_DELAY, SESSION_LIFETIME, LoginThrottle, Sessions
+from app.console.session import MAX_LOGIN_DELAY, SESSION_LIFETIME, LoginThrottle, Role, Sessions
 
 PASSWORD = "a-password-for-the-console"
+READ_PASSWORD = "a-password-to-read-the-console"
 NOW = 1_000_000.0
 
 
 def test_a_session_lasts_its_time() -> None:
     """A session ends exactly after its lifetime."""
     sessions = Sessions(PASSWORD)
-    cookie = sessions.cookie(sessions.begin(NOW, operator=True))
+    cookie = sessions.cookie(sessions.begin(NOW, Role.OPERATOR))
     assert sessions.read(cookie, NOW) == sessions.read(cookie, NOW + SESSION_LIFETIME - 1)
     assert sessions.read(cookie, NOW + SESSION_LIFETIME) is None
 
 
-def test_a_guest_session_is_no_operator_session() -> None:
-    sessions = Sessions(PASSWORD)
-    for operator in (True, False):
-        session = sessions.begin(NOW, operator=operator)
+def test_a_session_has_the_role_that_it_began_with() -> None:
+    sessions = Sessions(PASSWORD, READ_PASSWORD)
+    for role in Role:
+        session = sessions.begin(NOW, role)
         assert sessions.read(sessions.cookie(session), NOW) == session
+        assert session.logged_in is (role is not Role.GUEST)
+
+
+def test_another_role_in_a_cookie_is_refused() -> None:
+    """A reader cannot make the cookie of an operator."""
+    sessions = Sessions(PASSWORD, READ_PASSWORD)
+    for role in Role:
+        _, rest = sessions.cookie(sessions.begin(NOW, role)).split(".", 1)
+        assert [sessions.read(f"{other}.{rest}", NOW) for other in Role if other is not role] == [None, None]
+
+
+def test_a_new_read_password_ends_the_sessions_of_readers_alone() -> None:
+    """So does its removal."""
+    sessions = Sessions(PASSWORD, READ_PASSWORD)
+    cookies = {role: sessions.cookie(sessions.begin(NOW, role)) for role in Role}
+    for later in (Sessions(PASSWORD, "another-password-to-read"), Sessions(PASSWORD)):
+        assert later.read(cookies[Role.READER], NOW) is None
+        assert later.read(cookies[Role.OPERATOR], NOW) is not None
 
 
 def test_a_csrf_token_is_valid_for_one_session_and_password() -> None:
     sessions, others = Sessions(PASSWORD), Sessions("another-password-than-that")
-    one, two = sessions.begin(NOW, operator=True), sessions.begin(NOW, operator=True)
+    one, two = sessions.begin(NOW, Role.OPERATOR), sessions.begin(NOW, Role.OPERATOR)
     assert sessions.check_csrf_token(one, sessions.token(one))
     assert not sessions.check_csrf_token(two, sessions.token(one))
     assert not others.check_csrf_token(one, sessions.token(one))
     assert others.read(sessions.cookie(one), NOW) is None
 
 
-def test_only_the_password_is_accepted() -> None:
+def test_each_password_has_its_role() -> None:
     """Any text can be compared."""
-    sessions = Sessions(PASSWORD)
-    assert sessions.check_password(PASSWORD)
+    sessions = Sessions(PASSWORD, READ_PASSWORD)
+    assert sessions.role_of(PASSWORD) is Role.OPERATOR
+    assert sessions.role_of(READ_PASSWORD) is Role.READER
+    assert Sessions(PASSWORD).role_of(READ_PASSWORD) is None
     for other in ("", PASSWORD[:-1], PASSWORD + " ", PASSWORD.upper(), "\udcff", "é" * 10_000):
-        assert not sessions.check_password(other)
+        assert sessions.role_of(other) is None
 
 
 def test_each_attempt_of_an_address_waits_longer() -> None:

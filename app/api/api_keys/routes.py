@@ -79,7 +79,7 @@ class KeyRoutes:
             found(await self._context.store.revise_key(revision), _no_key(id))
         except PolicyError as error:
             raise conflict(error) from None
-        logs.key_changed(id, what="updated", key=request.key.name)
+        logs.key_changed(id, what="updated", key=request.actor.name)
         return key_object(await self._record(id), self._context.clock.now())
 
     @_operation(
@@ -109,7 +109,7 @@ class KeyRoutes:
         The key stays in the list, and its emails are kept. Revoking it again changes nothing.
         """
         if await self._context.store.revoke_key(id, self._context.clock.now(), request.actor):
-            logs.key_changed(id, what="revoked", key=request.key.name)
+            logs.key_changed(id, what="revoked", key=request.actor.name)
         else:
             await self._record(id)
         return {"object": "key", "id": str(id), "deleted": True}
@@ -118,7 +118,7 @@ class KeyRoutes:
         return found(await self._context.store.key(id_), _no_key(id_))
 
     def _with_secret(self, request: ApiRequest, secret: str, record: KeyRecord, what: str) -> KeyWithSecret:
-        logs.key_changed(record.key.id, what=what, key=request.key.name)
+        logs.key_changed(record.key.id, what=what, key=request.actor.name)
         return {**key_object(record, self._context.clock.now()), "key": secret}
 
 

@@ -17,6 +17,11 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
+def client_address(scope: Scope) -> str:
+    """Return the network address of the caller; "" if it is not known."""
+    return str((scope.get("client") or ("",))[0])
+
+
 class JsonResponse(Response):
     """A success: 200 with JSON."""
 

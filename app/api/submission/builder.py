@@ -40,11 +40,11 @@ class EmailBuilder:
     def __init__(self, context: ApiContext) -> None:
         self._context = context
 
-    def build(self, value: Any, key: Key, id_: UUID, now: float, *, repaired: bool) -> PreparedEmail:
+    def build(self, value: Any, key: Key, id_: UUID, now: float, *, client: str, repaired: bool) -> PreparedEmail:
         """Validate and compose one email. Raises Invalid, NotAllowed, MessageTooLarge.
 
-        `value` has the form of POST /emails, `now` is in epoch seconds. `repaired`: lone surrogates in the request were
-        replaced.
+        `value` has the form of POST /emails, `now` is in epoch seconds, `client` is the network address of the caller.
+        `repaired`: lone surrogates in the request were replaced.
         """
         policy, limits = key.policy, self._context.limits
         default_sender = policy.default_sender or self._context.default_sender
@@ -52,9 +52,9 @@ class EmailBuilder:
         submission = schema.read_email(value, reading)
         _authorize(submission, policy)
         pool = _pool_for(submission.sender, self._context.route, default_sender)
-        return PreparedEmail(self._compose(submission, id_, key, pool, now), reading.warnings.member())
+        return PreparedEmail(self._compose(submission, id_, key, pool, now, client), reading.warnings.member())
 
-    def _compose(self, submission: Submission, id_: UUID, key: Key, pool: str, now: float) -> Acceptance:
+    def _compose(self, submission: Submission, id_: UUID, key: Key, pool: str, now: float, client: str) -> Acceptance:
         due = submission.scheduled_at or now
         message = compose(key.policy.apply_redirect(submission), id=id_, now=datetime.fromtimestamp(due, UTC))
         self._check_size(message, submission)
@@ -63,7 +63,7 @@ class EmailBuilder:
             key_id=key.id,
             pool=pool,
             message=message,
-            head=_summary(submission),
+            head=_summary(submission, client),
             created_at=now,
             due_at=due,
             expires_at=due + (submission.expires_in or retry_schedule.MESSAGE_LIFETIME),
@@ -82,7 +82,7 @@ class EmailBuilder:
             raise MessageTooLarge(len(message.content), limit, attachments=bool(submission.attachments))
 
 
-def _summary(submission: Submission) -> MessageSummary:
+def _summary(submission: Submission, client: str) -> MessageSummary:
     return MessageSummary(
         sender=submission.sender.render(),
         to=tuple(address.render() for address in submission.to),
@@ -92,6 +92,7 @@ def _summary(submission: Submission) -> MessageSummary:
         reply_to=tuple(address.render() for address in submission.reply_to),
         tags=submission.tags,
         headers=submission.headers,
+        client=client,
     )
 
 

@@ -20,6 +20,7 @@ from app.api.auth.rate_limit_headers import RateLimitHeaders
 from app.api.auth.refusal_audit import RefusalAudit
 from app.api.context import ApiContext
 from app.api.http import body, idempotency, query, strict_json
+from app.api.http.headers import client_address
 from app.api.http.memory_budget import INLINE_SIZE, large_work_slot
 from app.api.problems.key_policy import RateLimitExceeded
 from app.api.problems.problem import BatchRefused, DiskAlmostFull, IdempotencyMismatch, Problem
@@ -104,7 +105,7 @@ class SubmissionPipeline:
         with _NOT_HELD if token is None else self._in_flight.hold(key.id, endpoint.path, token):
             now = self._context.clock.now()
             ids = [self._ids.new(now) for _ in range(endpoint.max_emails)]
-            build = partial(self._build, endpoint, key, raw, token, ids, now)
+            build = partial(self._build, endpoint, key, raw, token, ids, now, client_address(request.scope))
             async with large_work_slot(request.scope, len(raw)):
                 # Large work runs in a thread, so that other requests need not wait for it.
                 is_small = endpoint.max_emails == 1 and len(raw) <= INLINE_SIZE
@@ -117,6 +118,15 @@ class SubmissionPipeline:
                 if accepted and not endpoint.dry_run:
                     stored = await self._commit([email.acceptance for email in accepted], key, once)
         return Submitted(stored, accepted, rejected, permissive)
+
+    async def submit_as(self, key: Key, value: Any, client: str) -> UUID:
+        """Validate and store one email in the form of POST /emails, as a caller with this key. Raises Problem."""
+        if not self._context.take_disk(0):
+            raise DiskAlmostFull
+        now = self._context.clock.now()
+        prepared = self._builder.build(value, key, self._ids.new(now), now, client=client, repaired=False)
+        (stored,) = await self._commit([prepared.acceptance], key, None)
+        return stored
 
     def _check_limits(self, key: Key, endpoint: SubmissionEndpoint) -> None:
         """Check what is known before the body is read. Raises TooManyAttempts, DiskAlmostFull."""
@@ -135,6 +145,7 @@ class SubmissionPipeline:
         token: str | None,
         ids: Sequence[UUID],
         now: float,
+        client: str,
     ) -> tuple[Sequence[PreparedEmail], _Rejected, Idempotency | None]:
         """Parse the body and build its emails. Raises what is wrong with the request, or with its only email."""
         value, repaired = strict_json.parse_email(raw)
@@ -142,7 +153,8 @@ class SubmissionPipeline:
         rejected: list[tuple[int, Problem]] = []
         for index, (item, id_) in enumerate(zip(endpoint.parse(value), ids, strict=False)):
             try:
-                accepted.append(self._builder.build(endpoint.to_native(item), key, id_, now, repaired=repaired))
+                native = endpoint.to_native(item)
+                accepted.append(self._builder.build(native, key, id_, now, client=client, repaired=repaired))
             except Problem as problem:
                 if endpoint.max_emails == 1:
                     raise

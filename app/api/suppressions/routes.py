@@ -126,13 +126,13 @@ class SuppressionRoutes:
     async def _add(self, request: ApiRequest, addresses: Sequence[str]) -> list[Suppression]:
         additions = Additions(tuple(addresses), Origin.MANUAL, self._context.clock.now(), request.actor)
         added = await self._context.store.add_suppressions(additions)
-        logs.suppressions_changed(len(added), what="added", key=request.key.name)
+        logs.suppressions_changed(len(added), what="added", key=request.actor.name)
         return added
 
     async def _remove(self, request: ApiRequest, **of: Any) -> list[Suppression]:
         removals = Removals(self._context.clock.now(), request.actor, **of)
         removed = await self._context.store.remove_suppressions(removals)
-        logs.suppressions_changed(len(removed), what="removed", key=request.key.name)
+        logs.suppressions_changed(len(removed), what="removed", key=request.actor.name)
         return removed
 
 

@@ -52,7 +52,7 @@ class WebhookRoutes:
         secret = Secret(_new_secret())
         webhook = Webhook(uuid4(), body.endpoint, body.events, self._context.clock.now(), (secret,))
         await self._context.store.create_webhook(webhook)
-        logs.webhook_changed(webhook.id, what="created", key=request.key.name)
+        logs.webhook_changed(webhook.id, what="created", key=request.actor.name)
         return view.with_secret(webhook, traced=self._context.traced)
 
     @_operation(
@@ -92,7 +92,7 @@ class WebhookRoutes:
             self._check_endpoint(body.endpoint)
         revision = Revision(id, body.endpoint, body.events, body.status)
         found(await self._context.store.revise_webhook(revision), _no_webhook(id))
-        logs.webhook_changed(id, what="revised", key=request.key.name)
+        logs.webhook_changed(id, what="revised", key=request.actor.name)
         return {"object": "webhook", "id": str(id)}
 
     @_operation(
@@ -104,7 +104,7 @@ class WebhookRoutes:
     async def remove_webhook(self, request: ApiRequest, id: _WebhookId) -> schema.RemovedWebhook:
         """Remove a webhook."""
         found(await self._context.store.remove_webhook(id), _no_webhook(id))
-        logs.webhook_changed(id, what="removed", key=request.key.name)
+        logs.webhook_changed(id, what="removed", key=request.actor.name)
         return {"object": "webhook", "id": str(id), "deleted": True}
 
     @_operation(
@@ -118,7 +118,7 @@ class WebhookRoutes:
         now = self._context.clock.now()
         rotation = Rotation(id, _new_secret(), now, now + SECRET_OVERLAP)
         found(await self._context.store.rotate_webhook(rotation), _no_webhook(id))
-        logs.webhook_changed(id, what="secret rotated", key=request.key.name)
+        logs.webhook_changed(id, what="secret rotated", key=request.actor.name)
         return {"object": "webhook", "id": str(id), "signing_secret": rotation.secret}
 
     @_operation(
@@ -168,7 +168,7 @@ class WebhookRoutes:
     ) -> schema.ReplayedEvent:
         """Replay an event."""
         found(await self._context.store.replay(id, event_id, self._context.clock.now()), _no_event(id, event_id))
-        logs.webhook_changed(id, what="event replayed", key=request.key.name)
+        logs.webhook_changed(id, what="event replayed", key=request.actor.name)
         return {"object": "webhook_event", "id": str(event_id)}
 
     @_operation(
@@ -182,7 +182,7 @@ class WebhookRoutes:
         """Replay the failed events of a webhook."""
         webhook = await self._webhook(id)
         count = await self._context.store.replay_failed(webhook.id, body.since, self._context.clock.now())
-        logs.webhook_changed(webhook.id, what=f"{count} events replayed", key=request.key.name)
+        logs.webhook_changed(webhook.id, what=f"{count} events replayed", key=request.actor.name)
         return {"object": "webhook", "id": str(webhook.id), "replayed": count}
 
     def _check_endpoint(self, url: str) -> None:

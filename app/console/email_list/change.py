@@ -8,7 +8,7 @@ from uuid import UUID
 from starlette.responses import Response
 
 from app import logs
-from app.console.email import allowed_actions, may_duplicate
+from app.console.email.page import allowed_actions, may_duplicate
 from app.console.email_list.query import ListQuery
 from app.console.request import ACTOR, ConsoleRequest, PageError
 from app.mail.lifecycle import LastEvent, MessageState

@@ -74,7 +74,9 @@ class EmailListPage:
             query=query,
             tabs=_tabs(numbers, query),
             matching=numbers.get(event),
-            actions=() if error else [one for one in ACTIONS.values() if event is None or event in one.events],
+            actions=()
+            if error or not request.operator
+            else [one for one in ACTIONS.values() if event is None or event in one.events],
             nothing=NOTHING.get(event, "") if event else "",
             newest=str(found.emails[0].id) if found.emails else "",
             older=query.url(after=str(older)) if older else "",

@@ -71,7 +71,12 @@ class Part:
 
 def parts(message: bytes) -> Iterator[Part]:
     """Yield all leaf parts in order."""
-    return _parts(message, 0, len(message), 0)
+    return (part for part, _, is_leaf in entities(message) if is_leaf)
+
+
+def entities(message: bytes) -> Iterator[tuple[Part, int, bool]]:
+    """Yield the message and all its parts in order, each with its depth (from 0) and whether it is a leaf."""
+    return _entities(message, 0, len(message), 0)
 
 
 def displayed_text(message: bytes, subtype: str) -> str | None:
@@ -83,17 +88,17 @@ def displayed_text(message: bytes, subtype: str) -> str | None:
     return None
 
 
-def _parts(message: bytes, start: int, end: int, depth: int) -> Iterator[Part]:
+def _entities(message: bytes, start: int, end: int, depth: int) -> Iterator[tuple[Part, int, bool]]:
     head_end = start if message[start : start + 2] == b"\r\n" else message.find(b"\r\n\r\n", start, end) + 2
     if head_end < start:
         return
     head = _HEADERS.parsebytes(message[start:head_end])
     boundary = head.get_boundary() if head.get_content_maintype() == "multipart" else None
-    if boundary is None or depth == _MAX_DEPTH:
-        yield Part(head, message, head_end + 2, end)
-        return
-    for first, last in _between(message, head_end, end, b"\r\n--" + boundary.encode("ascii", "replace")):
-        yield from _parts(message, first, last, depth + 1)
+    is_leaf = boundary is None or depth == _MAX_DEPTH
+    yield Part(head, message, head_end + 2, end), depth, is_leaf
+    if boundary is not None and not is_leaf:
+        for first, last in _between(message, head_end, end, b"\r\n--" + boundary.encode("ascii", "replace")):
+            yield from _entities(message, first, last, depth + 1)
 
 
 def _between(message: bytes, start: int, end: int, delimiter: bytes) -> Iterator[tuple[int, int]]:

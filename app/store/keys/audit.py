@@ -29,6 +29,12 @@ def write(connection: Connection, entries: Iterable[Entry | None]) -> None:
         connection.execute(insert(audit), rows)
 
 
+def record(connection: Connection, batch: Sequence[Entry]) -> list[None]:
+    """Write entries about what changes nothing else in the store."""
+    write(connection, batch)
+    return [None] * len(batch)
+
+
 def record_refusals(connection: Connection, batch: Sequence[Sequence[CountedEntry]]) -> list[None]:
     """Add each refusal to the row of its period, or insert that row."""
     statement = upsert(connection.dialect.name, audit)

@@ -186,6 +186,7 @@ def _head(head: MessageSummary) -> dict[str, Any]:
     headers = {"headers": head.headers} if head.headers else {}
     return {
         **headers,
+        "client": head.client,
         "sender": head.sender,
         "to": head.to,
         "subject": head.subject,

@@ -11,6 +11,9 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from app.mail.lifecycle import MessageState
 from app.mail.message.compose import redate
+from app.mail.times import iso
+from app.store.keys import audit
+from app.store.keys.audit_records import Action, Actor, Entry
 from app.store.queue.operator import is_scheduled
 from app.store.records import Change
 from app.store.schema import contents, messages
@@ -25,6 +28,7 @@ class RescheduleRequest:
     at: float
     now: float
     key_id: UUID | None = None
+    by: Actor | None = None  # for the audit; None: no entry
 
 
 _m, _c = messages.c, contents.c
@@ -65,6 +69,9 @@ def _reschedule(connection: Connection, request: RescheduleRequest) -> Change | 
     )
     _redate(connection, request.id, due)
     outbox.rescheduled(connection, {request.id: (row.due_since, due)}, request.now)
+    if request.by is not None:
+        moved = {"scheduled_at": {"before": iso(row.scheduled_at), "after": iso(due)}}
+        audit.write(connection, [Entry(request.now, request.by, Action.EMAIL_RESCHEDULED, str(request.id), moved)])
     return Change(True, MessageState(row.state))
 
 

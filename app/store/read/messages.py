@@ -180,4 +180,5 @@ def _head(kept: dict[str, Any]) -> MessageSummary:
         reply_to=tuple(kept["reply_to"]),
         tags=tuple((name, value) for name, value in kept["tags"]),
         headers=tuple((name, value) for name, value in kept.get("headers", ())),
+        client=kept.get("client", ""),
     )

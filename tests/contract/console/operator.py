@@ -11,6 +11,7 @@ from tests.harness import Harness
 from tests.waiting import WAIT_TIMEOUT
 
 CONSOLE_PASSWORD = "a-console-password-for-tests"
+READ_PASSWORD = "a-read-only-password-for-tests"
 TOKEN = re.compile(r'name="token" value="([0-9a-f]{64})"')
 
 

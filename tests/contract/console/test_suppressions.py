@@ -34,7 +34,7 @@ async def test_an_invalid_address_is_shown_again_with_the_error(harness: Harness
     shown = await operator.submit("/suppressions", 422, action="add", email=f'{HOSTILE}"')
     assert "The address" in shown
     assert HOSTILE not in operator.page.text
-    await operator.submit("/suppressions", action="remove", id="x")
+    assert "It must be a UUID" in await operator.submit("/suppressions", 422, action="remove", id="x")
     assert await listed(harness) == set()
 
 

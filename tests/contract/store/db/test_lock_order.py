@@ -13,7 +13,8 @@ from app.store.migrations import migrate
 
 # One line a verb, in the order of release 0.1. Add a verb where it belongs; never move a line.
 FROZEN = """
-accept.accept tenant_quota.draw_quota audit.record_refusals claim.claim delay_notices.write_notices deliveries.claim
+accept.accept tenant_quota.draw_quota audit.record audit.record_refusals claim.claim delay_notices.write_notices
+deliveries.claim
 deliveries.recover deliveries.replay deliveries.replay_failed deliveries.settle erase.erase outbox.publish
 ping.write_probe keys.create keys.revise keys.revoke keys.rotate keys.touch setting_key.apply ended_sessions.end
 conditions.save_condition conditions.request_hold ownership.heartbeat ownership.leave ownership.release

@@ -1,20 +1,22 @@
-"""Mailbox page: health, hold and release, and the connection check."""
+"""Mailbox page: health, hold and release, and the connection check.
+
+After a change the page waits until the relay has carried it out, and shows the result.
+"""
 
 from starlette.responses import Response
 
 from app import logs
 from app.console.context import ConsoleContext
-from app.console.mailbox_view import MailboxView, mailbox_path, mailbox_view
+from app.console.mailbox_view import MailboxView, is_changing, mailbox_path, mailbox_view
 from app.console.request import ACTOR, ConsoleRequest, PageError
 from app.mail.mailbox_health import MAX_REASON, one_line
 from app.mail.readiness import DeepCheck
 from app.store.mailboxes.records import HoldRequest
 
 NO_MAILBOX = PageError(404, "Not found", "There is no such mailbox in the settings.")
-DONE = {
-    "hold": "The mailbox is held within a second. Its emails wait.",
-    "release": "The mailbox logs in once. It relays again if the login succeeds.",
-}
+ACTIONS = ("hold", "release")
+RESULT_TIMEOUT = 10.0  # seconds for the relay to carry out a change, which is not undone afterwards
+_POLL_INTERVAL = 0.2  # seconds
 
 
 async def show_mailbox(request: ConsoleRequest) -> Response:
@@ -31,7 +33,7 @@ async def check_mailbox(request: ConsoleRequest) -> Response:
 async def change_hold(request: ConsoleRequest) -> Response:
     """POST /console/mailboxes/{name}: hold or release the mailbox."""
     name, action = _name(request), request.form.get("action", "")
-    if action not in DONE:
+    if action not in ACTIONS:
         raise PageError(400, "Not done", "The only actions for a mailbox are hold and release.")
     hold = action == "hold"
     try:
@@ -41,6 +43,7 @@ async def change_hold(request: ConsoleRequest) -> Response:
     if not await request.context.store.request_hold(name, change, request.actor):
         raise PageError(409, "Not done", "No relay has taken this mailbox over yet, so it cannot be held or released.")
     logs.mailbox_hold_requested(name, wish=change.description, key=ACTOR)
+    await _wait(request, name)
     return request.redirect(mailbox_path(name), done=action)
 
 
@@ -48,13 +51,24 @@ async def _render(request: ConsoleRequest, check: DeepCheck | None) -> Response:
     view = await _view(request)
     findings = [one for one in check.findings if _is_about(one["about"], view.name, request.context)] if check else []
     return request.page(
-        "mailbox.html",
+        "mailboxes/mailbox.html",
         mailbox=view,
         check=check,
         findings=findings,
         max_reason=MAX_REASON,
-        done=DONE.get(request.query.get("done", ""), ""),
+        changed=view.change_result(request.query.get("done", "")),
     )
+
+
+async def _wait(request: ConsoleRequest, name: str) -> None:
+    """Wait until the relay has held the mailbox, or released it and tried the login."""
+    clock = request.context.clock
+    end = clock.monotonic() + RESULT_TIMEOUT
+    while clock.monotonic() < end:
+        record = await request.context.store.mailbox(name)
+        if record is None or not is_changing(record):
+            return
+        await clock.sleep(_POLL_INTERVAL)
 
 
 async def _view(request: ConsoleRequest) -> MailboxView:

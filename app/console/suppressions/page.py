@@ -6,11 +6,13 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from app import logs
-from app.console.request import ACTOR, ConsoleRequest
-from app.mail.message.address import AddressError, normalize_address
+from app.api.problems.problem import Invalid
+from app.api.suppressions.input import SuppressionInput, SuppressionRemoval
+from app.console.api import read_input
+from app.console.request import ConsoleRequest
+from app.mail.message.address import normalize_address
 from app.mail.suppression import Origin
-from app.store.suppressions.records import Additions, Removals, Suppression
+from app.store.suppressions.records import Suppression
 
 ROWS_PER_PAGE = 50
 ADDED, REMOVED = "added", "removed"
@@ -27,30 +29,28 @@ async def show_suppressions(request: ConsoleRequest) -> Response:
 
 async def change_suppressions(request: ConsoleRequest) -> Response:
     """POST /console/suppressions: add an address, or remove one by its id."""
-    store = request.context.store
-    if request.form.get("action") == "remove":
-        removals = Removals(request.now, request.actor, ids=_ids(request.form.get("id", "")))
-        number, done = len(await store.remove_suppressions(removals)), REMOVED
-    else:
-        try:
-            address = normalize_address(request.form.get("email", ""))
-        except AddressError as error:
-            return await _page(request, str(error))
-        additions = Additions((address,), Origin.MANUAL, request.now, request.actor)
-        number, done = len(await store.add_suppressions(additions)), ADDED
-    logs.suppressions_changed(number, what=done, key=ACTOR)
+    api, form = request.context.api.suppressions, request.form
+    done = REMOVED if form.get("action") == "remove" else ADDED
+    try:
+        if done == REMOVED:
+            body = read_input(SuppressionRemoval, {"ids": [form.get("id", "")]})
+            await api.remove_suppressions(request.as_api, body)
+        else:
+            await api.add_suppression(request.as_api, read_input(SuppressionInput, {"email": form.get("email", "")}))
+    except Invalid as problem:
+        return await _page(request, problem.message.partition(": ")[2])
     return request.redirect("/suppressions", done=done)
 
 
 async def _page(request: ConsoleRequest, error: str = "") -> Response:
-    given = {name: request.query.get(name, "").strip() for name in ("origin", "email", "after", "before")}
+    given = {name: request.query.get(name, "").strip() for name in ("origin", "email", "id", "after", "before")}
     found, older, newer = list[Suppression](), "", ""
     try:
         found, older, newer = await _find(request, given)
     except ValueError as invalid:
         error = error or str(invalid)
     return request.page(
-        "suppressions.html",
+        "suppressions/list.html",
         422 if request.http.method == "POST" else 200,
         rows=found,
         given=given,
@@ -66,8 +66,8 @@ async def _page(request: ConsoleRequest, error: str = "") -> Response:
 async def _find(request: ConsoleRequest, given: Mapping[str, str]) -> tuple[list[Suppression], str, str]:
     """Return the entries, and the queries of the older and the newer page; "" if there is none."""
     store, now = request.context.store, request.now
-    if given["email"]:
-        one = await store.suppression(normalize_address(given["email"]), now)
+    if given["email"] or given["id"]:
+        one = await store.suppression(normalize_address(given["email"]) if given["email"] else UUID(given["id"]), now)
         return [one] if one else [], "", ""
     origin = Origin(given["origin"]) if given["origin"] in {*Origin} else None
     after, before = (_cursor(given[name]) for name in ("after", "before"))
@@ -89,10 +89,3 @@ def _cursor(text: str) -> UUID | None:
         return UUID(text) if text else None
     except ValueError:
         raise ValueError("The page must begin at the id of an entry. Follow the links of the list.") from None
-
-
-def _ids(text: str) -> tuple[UUID, ...]:
-    try:
-        return (UUID(text),)
-    except ValueError:
-        return ()

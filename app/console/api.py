@@ -1,0 +1,52 @@
+"""Routes of the API that the pages call, so that each rule and each log line has one implementation."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from app.api.api_keys.routes import KeyRoutes
+from app.api.context import ApiContext
+from app.api.http.api_route import ApiRequest
+from app.api.http.json_input import JsonInput
+from app.api.problems.validation import invalid
+from app.api.submission.pipeline import SubmissionPipeline
+from app.api.suppressions.routes import SuppressionRoutes
+from app.api.webhooks.routes import WebhookRoutes
+from app.store.keys.audit_records import Actor
+
+M = TypeVar("M", bound=JsonInput)
+
+
+class ConsoleApi:
+    """Endpoints of the API without their HTTP part. They raise Problem."""
+
+    def __init__(self, context: ApiContext, submissions: SubmissionPipeline) -> None:
+        self.keys = KeyRoutes(context)
+        self.webhooks = WebhookRoutes(context)
+        self.suppressions = SuppressionRoutes(context)
+        self.submissions = submissions
+        self.traced = context.traced
+        self.default_sender = context.default_sender
+
+
+class OperatorRequest(ApiRequest):
+    """Request of a person who has logged in, as the endpoints take it. It has no API key."""
+
+    def __init__(self, request: Request, by: Actor) -> None:
+        super().__init__(request.scope)
+        self._by = by
+
+    @property
+    def actor(self) -> Actor:
+        """The person."""
+        return self._by
+
+
+def read_input(model: type[M], members: Mapping[str, Any]) -> M:
+    """Return the body of an endpoint, validated as in a request. Raises Invalid."""
+    try:
+        return model.model_validate(dict(members))
+    except ValidationError as error:
+        raise invalid([dict(one) for one in error.errors()]) from None

@@ -1,0 +1,64 @@
+"""Audit page: changes by people and API keys, reads of content, and refused sends, newest first."""
+
+from collections.abc import Iterator
+from urllib.parse import quote
+from uuid import UUID
+
+from starlette.responses import Response
+
+from app.console.request import ConsoleRequest, PageError
+from app.store.keys.audit_records import Action, AuditRecord
+
+ROWS_PER_PAGE = 50
+_PAGES = {  # by the first part of an action
+    "key": "/keys/{}",
+    "email": "/emails/{}",
+    "mailbox": "/mailboxes/{}",
+    "suppression": "/suppressions?id={}",
+}
+
+
+async def show_audit(request: ConsoleRequest) -> Response:
+    """GET /console/audit."""
+    records = await request.context.store.audit(_before(request), ROWS_PER_PAGE + 1)
+    older = str(records[ROWS_PER_PAGE - 1].id) if len(records) > ROWS_PER_PAGE else ""
+    return request.page(
+        "audit/list.html",
+        records=[(one, target(one), [*_details(one)]) for one in records[:ROWS_PER_PAGE]],
+        older=older,
+    )
+
+
+def target(record: AuditRecord) -> str:
+    """Return the path of the page about the subject, below the console; "" if there is none."""
+    page = _PAGES.get(record.entry.action.partition(".")[0])
+    return page.format(quote(record.entry.subject, safe="@")) if page else ""
+
+
+def _details(record: AuditRecord) -> Iterator[tuple[str, str]]:
+    """Yield the details as names and texts. Those of a refused send are shown elsewhere in its row."""
+    for name, value in record.entry.details.items():
+        if record.entry.action is Action.SEND_REFUSED and name in ("name", "message"):
+            continue
+        if isinstance(value, dict) and value.keys() == {"before", "after"}:
+            yield name, f"{_text(value['before'])} → {_text(value['after'])}"
+        else:
+            yield name, _text(value)
+
+
+def _text(value: object) -> str:
+    match value:
+        case None | "" | [] | ():
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(str, value))
+    return str(value)
+
+
+def _before(request: ConsoleRequest) -> UUID | None:
+    try:
+        return UUID(request.query["before"]) if "before" in request.query else None
+    except ValueError:
+        raise PageError(400, "Not found", "The value of `before` is not an id of the audit.") from None

@@ -1,0 +1,1 @@
+"""Page that sends a test email."""
