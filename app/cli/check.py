@@ -1,7 +1,7 @@
 """Command `postern check`: check the connection of the configured mailboxes to Office 365, and print the findings."""
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, NoReturn
 
@@ -15,11 +15,15 @@ from app.cli.output.text import AsJson, print_json
 from app.clock import Clock
 from app.doctor.doctor import examine
 from app.doctor.finding import Finding, Step, StepOutcome
+from app.doctor.graph import GraphTarget, examine_graph
 from app.doctor.target import CheckTarget
 from app.doctor.watch import MAX_INTERVAL, MIN_INTERVAL, watch
 from app.mail.message.address import Address, AddressError, parse_address
 from app.mailbox_factory import MailboxFactory
+from app.operator_errors import ConfigurationError
 from app.settings import MailboxSettings, PoolSettings, Settings, SettingsError, load
+from app.store import Store, StoreError
+from app.store.migrations import revisions
 
 _DNS_PORT = 53
 _MAX_LISTED = 20  # mailboxes in an error message
@@ -59,23 +63,58 @@ def check(
         finish([Finding(Step.SETTINGS, StepOutcome.FAILED, str(error))], Exit.CONFIG, as_json)
     selected = _selected(settings, mailbox)
     targets = list(_targets(settings, selected, recipient, egress_address, server))
+    graph = [] if mailbox else _graph_targets(settings)
     if watch_:
-        run(_watch(targets, interval, as_json=as_json))
+        run(_watch(targets, graph, interval, as_json=as_json))
         raise typer.Exit(Exit.DONE)
     if as_json:
-        findings = run(examine(targets))
+        findings = run(_examine(targets, graph, lambda _: None))
     else:
         with console.status("checking"):
-            findings = run(examine(targets, FindingPrinter({one.mailbox: pool.name for pool, one in selected}).show))
+            show = FindingPrinter({one.mailbox: pool.name for pool, one in selected}).show
+            findings = run(_examine(targets, graph, show))
     failed = any(finding.outcome is StepOutcome.FAILED for finding in findings)
     finish(findings, Exit.FAILED if failed else Exit.DONE, as_json, shown=True)
 
 
-async def _watch(targets: Sequence[CheckTarget], interval: float, *, as_json: bool) -> None:
+async def _examine(
+    targets: Sequence[CheckTarget], graph: Sequence[GraphTarget], report: Callable[[Finding], None]
+) -> list[Finding]:
+    findings = await examine(targets, report) if targets else []
+    return [*findings, *await examine_graph(graph, report)]
+
+
+def _graph_targets(settings: Settings) -> list[GraphTarget]:
+    """Return what Postern reads in Microsoft Graph, with the progress of the readers if there is a database."""
+    if not settings.trace:
+        return []
+    from app.main.graph_targets import graph_targets  # noqa: PLC0415 - it imports MSAL and httpx
+
+    return [*graph_targets(settings, Clock(), run(_read_until(settings.store_url)))]
+
+
+async def _read_until(url: str) -> dict[str, float]:
+    """Return until when each tenant has been read; nothing without a database of this version. It is not migrated."""
+    try:
+        current, newest = revisions(url)
+        if current != newest:
+            return {}
+        store = await Store.open(url)
+        try:
+            return await store.traces.read_until()
+        finally:
+            await store.close()
+    except (ConfigurationError, StoreError):  # `postern check` is not about the database
+        return {}
+
+
+async def _watch(
+    targets: Sequence[CheckTarget], graph: Sequence[GraphTarget], interval: float, *, as_json: bool
+) -> None:
     """Examine until no step fails, and print the findings that changed."""
 
     async def examine_some(some: Sequence[CheckTarget]) -> list[Finding]:
-        return await examine(some) if some else []
+        return await _examine(some, graph, lambda _: None)
 
     await watch(examine_some, targets, ChangePrinter(as_json=as_json).show, Clock(), interval)
 

@@ -10,6 +10,7 @@ from cryptography.x509.oid import NameOID
 from app.doctor.finding import Finding, Step, failed, ok, warn
 from app.doctor.target import CheckTarget
 from app.mail.outcome.attempt import Failure, FailureKind
+from app.mail.outcome.steps import numbered
 from app.mail.policy import WITHOUT_REPLY
 from app.mail.times import DAY, minute_text
 from app.smtp.handshake import TlsInfo
@@ -106,10 +107,11 @@ def _cause_and_fix(target: CheckTarget, failure: Failure, its: ServerCertificate
 
 
 def _clock_or_renewal(target: CheckTarget, now: float) -> str:
-    return (
-        f"The clock of this machine says {minute_text(now)}. If that is wrong, set it (NTP). If it is right, the "
-        f"server that answers as {target.upstream.host} has to renew its certificate. Microsoft's are always current, "
-        "so check for a proxy between this machine and Office 365."
+    return numbered(
+        f"The clock of this machine says {minute_text(now)}. If that is wrong, set it (NTP).",
+        f"If it is right: Microsoft's certificates are always current, so another server answers as "
+        f"{target.upstream.host}. Find the proxy between this machine and Office 365, and have its certificate "
+        "renewed.",
     )
 
 

@@ -3,6 +3,7 @@
 Some are replaced, because they concern a waiting message or advise to run `postern check`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -11,13 +12,15 @@ from app.doctor.target import CheckTarget
 from app.mail.explain import fill_text
 from app.mail.outcome.attempt import LOGIN_PHASES, Failure, FailureKind, Phase
 from app.mail.outcome.reply import Reply
+from app.mail.outcome.steps import numbered, steps_of
 from app.mail.outcome.verdict import Explanation
 from app.mail.policy import explain_for_login, judge_failure, judge_reply
 
 _AGAIN = "Run `postern check` again."
 _AFTER_EHLO = frozenset({Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.CONTENT, Phase.DOT})
 _UNSUPPORTED_MECHANISM = Reply.of(504, ["5.7.4 Unrecognized authentication type"])
-_SLOW = f"{_AGAIN} If that fails too, check Health, Service health at https://admin.microsoft.com."
+_NOTHING = re.compile(r"Nothing to do[^.]*\.\s*")
+_SLOW = numbered(_AGAIN, "If that fails too, see Health, Service health at https://admin.microsoft.com.")
 
 
 def of_reply(
@@ -27,7 +30,7 @@ def of_reply(
     verdict = judge_reply(phase, reply)
     explanation = explain_for_login(verdict.explanation, target.credentials.method)
     fix = fill_text(explanation.fix, {"mailbox": target.mailbox, **(known or {})})
-    fix = f"{fix} {_AGAIN}" if reply.transient else fix
+    fix = numbered(*steps_of(_NOTHING.sub("", fix)), _AGAIN) if reply.transient else fix
     return replace(failed(step, explanation.summary, fix, {"reply": str(reply)}), cause=verdict.rule)
 
 
@@ -42,10 +45,11 @@ def of_failure(target: CheckTarget, step: Step, failure: Failure) -> Finding:
 def how_to_test(target: CheckTarget) -> str:
     """Return instructions to find out whether this machine or its network blocks the connection."""
     host, port = target.upstream.host, target.upstream.port
-    return (
-        f"Test it from this machine with `nc -vz -w 10 {host} {port}`, on Windows with `Test-NetConnection {host} "
-        f"-Port {port}`, and once more from another network. If it works only there, ask the administrator of this "
-        f"machine's network or cloud to allow outbound TCP {port} to {host}."
+    return numbered(
+        f"Test the connection from this machine with `nc -vz -w 10 {host} {port}`, on Windows with `Test-NetConnection "
+        f"{host} -Port {port}`, and then in the same way from another network.",
+        f"If it works only from there: ask the administrator of this machine's network or cloud to allow outbound TCP "
+        f"{port} to {host}.",
     )
 
 
@@ -62,7 +66,9 @@ def _specific(target: CheckTarget, failure: Failure) -> Explanation | None:
             return Explanation(
                 "The connection opens and is closed before a login: by a firewall or a proxy that blocks SMTP, or by "
                 "a server that restarts.",
-                f"{_AGAIN} If that fails too, configure firewalls and proxies to pass {target.where} unchanged.",
+                numbered(
+                    _AGAIN, f"If that fails too: configure firewalls and proxies to pass {target.where} unchanged."
+                ),
             )
         case FailureKind.CAPABILITY if failure.phase is Phase.AUTH:
             return judge_reply(Phase.AUTH, _UNSUPPORTED_MECHANISM).explanation

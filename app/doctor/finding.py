@@ -42,6 +42,8 @@ class Step(StrEnum):
     DKIM = "dkim"
     DMARC = "dmarc"
     PTR = "ptr"
+    TRACE = "trace"
+    REPORTS = "reports"
 
 
 @dataclass(frozen=True, slots=True)

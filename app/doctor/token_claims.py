@@ -100,7 +100,17 @@ def check_claims(claims: Claims, now: float) -> Finding:
             f"The clock of this machine says {minute_text(now)}: set it right (NTP).",
             facts,
         )
-    return _doubts(claims, now) or ok(step, "Postern has a token for Exchange.", facts)
+    return _doubts(claims, now) or ok(step, _summary(claims), facts)
+
+
+def _summary(claims: Claims) -> str:
+    """Return what the token permits; by RBAC for Applications the token names no permission."""
+    if {"SMTP.SendAsApp", "SMTP.Send"} & set(claims.permissions):
+        return "Postern has a token for Exchange."
+    return (
+        "Postern has a token for Exchange without a permission in it, as with RBAC for Applications: the login shows "
+        "whether the app has the role Application SMTP.SendAsApp."
+    )
 
 
 def _doubts(claims: Claims, now: float) -> Finding | None:
@@ -117,17 +127,6 @@ def _doubts(claims: Claims, now: float) -> Finding | None:
             step,
             f"The token expires within ten minutes, at {minute_text(claims.expires)}.",
             f"A new token is valid for an hour. The clock of this machine says {minute_text(now)}: check it (NTP).",
-            facts,
-        )
-    if not {"SMTP.SendAsApp", "SMTP.Send"} & set(claims.permissions):
-        return warn(
-            step,
-            "The token has no permission SMTP.SendAsApp. That is right only if the app has Exchange's role Application "
-            "SMTP.SendAsApp (RBAC for Applications).",
-            "If the login fails: in PowerShell `Test-ServicePrincipalAuthorization -Identity <client-id> -Resource "
-            "<mailbox>` says whether the app has that role. Otherwise, at https://entra.microsoft.com, App "
-            "registrations, the app, API permissions, add Office 365 Exchange Online, Application permissions, "
-            "SMTP.SendAsApp and grant admin consent.",
             facts,
         )
     return None

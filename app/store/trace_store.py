@@ -46,6 +46,10 @@ class TraceStore:
         """Store progress. False: the lease was lost."""
         return await self._write(readers.advance, progress)
 
+    async def read_until(self) -> dict[str, float]:
+        """Return until when the trace of each tenant has been read (epoch seconds)."""
+        return await self._read(readers.read_until)
+
     async def matches(self, reports: Sequence[Report], scope: Scope) -> list[Match]:
         """Return the match of each report, in order, without a change."""
         return await self._read(partial(match.matches, reports=reports, scope=scope))

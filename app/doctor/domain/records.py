@@ -11,6 +11,7 @@ from app.doctor.domain.dns_client import DnsClient, DnsTimeoutError, NxDomainErr
 from app.doctor.domain.spf import MAX_LOOKUPS, Spf, evaluate_spf
 from app.doctor.finding import Finding, Step, failed, ok, skipped, warn
 from app.doctor.target import CheckTarget
+from app.mail.outcome.steps import numbered
 
 _QUERY_TIMEOUT = 5.0  # seconds
 _MAX_DOMAINS = 5  # of one mailbox, and at the same time
@@ -160,10 +161,13 @@ async def _dkim(target: CheckTarget, records: DnsClient, domain: str) -> Finding
     return warn(
         Step.DKIM,
         f"{domain} lacks Microsoft's DKIM names, so Office 365 cannot sign its mail as {domain}.",
-        "In Exchange Online PowerShell run "
-        f"`Get-DkimSigningConfig -Identity {domain} | Format-List Selector1CNAME, Selector2CNAME` (if there is none "
-        f"yet: `New-DkimSigningConfig -DomainName {domain} -Enabled $false`), publish both as CNAME records at "
-        f"{' and '.join(names)}, then run `Set-DkimSigningConfig -Identity {domain} -Enabled $true`.",
+        numbered(
+            f"In Exchange Online PowerShell run `Get-DkimSigningConfig -Identity {domain} | Format-List "
+            "Selector1CNAME, Selector2CNAME`. If there is no configuration yet, run `New-DkimSigningConfig "
+            f"-DomainName {domain} -Enabled $false` first.",
+            f"Publish the two values as CNAME records at {' and '.join(names)}.",
+            f"Run `Set-DkimSigningConfig -Identity {domain} -Enabled $true`.",
+        ),
         facts,
     )
 
@@ -174,8 +178,10 @@ async def _dmarc(target: CheckTarget, records: DnsClient, domain: str) -> Findin
         return warn(
             Step.DMARC,
             f"{domain} has no DMARC record; large receivers require one.",
-            f"Publish a TXT record at _dmarc.{domain}: first `v=DMARC1; p=none`, later `p=reject` once SPF and "
-            "DKIM pass for all your mail.",
+            numbered(
+                f"Publish a TXT record at _dmarc.{domain}: `v=DMARC1; p=none`.",
+                "When SPF and DKIM pass for all your mail, change it to `p=reject`.",
+            ),
         )
     facts = {f"_dmarc.{at}": " | ".join(policies)}
     if len(policies) > 1:

@@ -40,6 +40,7 @@ class TokenService:
         self.lifetime = lifetime
         self.requests: list[TokenRequest] = []
         self._resources = [scope.removesuffix(_DEFAULT_SCOPE)]
+        self.permissions: dict[str, tuple[str, ...]] = {self._resources[0]: ("SMTP.SendAsApp",)}  # by resource
         self._identities = tuple(identities)
         self._tokens = Tokens(clock)
         self._failures: list[_ScriptedFailure] = []
@@ -58,9 +59,10 @@ class TokenService:
         """Invalidate all issued tokens."""
         self._tokens.revoke_all()
 
-    def add_resource(self, resource: str) -> None:
-        """Also issue tokens for this resource (a URL), whose scope ends with /.default."""
+    def add_resource(self, resource: str, *permissions: str) -> None:
+        """Also issue tokens for this resource (a URL), whose scope ends with /.default, with these permissions."""
         self._resources.append(resource)
+        self.permissions[resource] = permissions
 
     def is_valid_token(self, token: str) -> bool:
         """Return True for an issued token of the first scope that is still valid. For `Account(validate_token=...)`."""
@@ -98,7 +100,7 @@ class TokenService:
             raise
         self._record(client, method, "ok")
         lifetime = int(self.lifetime)
-        token = self._tokens.issue(client, self.lifetime, form["scope"].removesuffix(_DEFAULT_SCOPE))
+        token = self._issue(client, form["scope"].removesuffix(_DEFAULT_SCOPE))
         return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
 
     def issue_identity_token(self, client: str, resource: str) -> dict[str, Any]:
@@ -112,13 +114,16 @@ class TokenService:
             raise
         self._record(client, "identity", "ok")
         return {
-            "access_token": self._tokens.issue(client or "system-assigned", self.lifetime, resource.rstrip("/")),
+            "access_token": self._issue(client or "system-assigned", resource.rstrip("/")),
             "client_id": client,
             "expires_in": str(int(self.lifetime)),
             "expires_on": str(int(self.clock.now() + self.lifetime)),
             "resource": resource,
             "token_type": "Bearer",
         }
+
+    def _issue(self, client: str, resource: str) -> str:
+        return self._tokens.issue(client, self.lifetime, resource, self.permissions.get(resource, ()))
 
     def _check(self, tenant: str, form: Mapping[str, str]) -> None:
         _check_tenant(tenant)

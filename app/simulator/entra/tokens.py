@@ -1,6 +1,7 @@
 """Access tokens of the simulated Entra ID: issue, validate, revoke."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -22,8 +23,8 @@ class Tokens:
         self._last_revoked = 0  # serial number
         self._count = 0
 
-    def issue(self, client_id: str, lifetime: float, resource: str) -> str:
-        """Issue a token for a resource with a lifetime in seconds of the clock."""
+    def issue(self, client_id: str, lifetime: float, resource: str, roles: Sequence[str]) -> str:
+        """Issue a token for a resource with application permissions, and a lifetime in seconds of the clock."""
         self._count += 1
         now = self._clock.now()
         claims: dict[str, Any] = {
@@ -34,7 +35,7 @@ class Tokens:
             "exp": now + lifetime,
             "appid": client_id,
             "idtyp": "app",
-            "roles": ["SMTP.SendAsApp"],
+            "roles": [*roles],
             "tid": TENANT,
             "uti": uuid4().hex,
             "serial": self._count,

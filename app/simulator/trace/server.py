@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from app.http_server.server import HttpServer
+from app.mail.office365.graph import TRACE_PERMISSION
 from app.simulator.entra import Entra
 from app.simulator.server import Simulator
 from app.simulator.trace.mailboxes import Mailboxes
@@ -34,7 +35,7 @@ class MessageTrace(TraceModel):
         await self._http_server.start()
         name = next(iter(self._simulator.profile.names), "localhost")
         self.url = f"https://{name}:{self._http_server.port}"
-        self._entra.add_resource(self.url)
+        self._entra.add_resource(self.url, TRACE_PERMISSION)
 
     async def stop(self) -> None:
         """Stop listening. A restart on the same port is possible."""

@@ -65,6 +65,12 @@ def advance(connection: Connection, progress: Progress) -> bool:
     return True
 
 
+def read_until(connection: Connection) -> dict[str, float]:
+    """Return until when each tenant has been read, by Exchange's clock; without those that have not been read yet."""
+    rows = connection.execute(select(trace_readers.c.tenant, trace_readers.c.watermark))
+    return {row.tenant: row.watermark for row in rows if row.watermark is not None}
+
+
 def is_held(connection: Connection, reader: Reader) -> bool:
     """Return whether the reader still has its token, and lock it until the commit."""
     values = {"of": reader.tenant, "by": reader.holder, "under": reader.token}

@@ -248,7 +248,6 @@ CREDENTIAL = {
         token_with(aud="api://else"), Step.CREDENTIAL, "not a known one", "Remove POSTERN_TOKEN_SCOPE", WARN
     ),
     "token nearly over": Broken(token_with(expires_in=300), Step.CREDENTIAL, "within ten minutes", "check it", WARN),
-    "no role": Broken(token_with(roles=[]), Step.CREDENTIAL, "only if the app has", f"-Identity {CLIENT}", WARN),
 }
 LOGIN = {
     "tenant switch off": Broken(

@@ -1,4 +1,4 @@
-"""A mailbox that is well: all in order, nothing sent, one login, and nothing report_text that could log in."""
+"""A mailbox without a fault: all steps ok, nothing sent, one login, and no secret in the report."""
 
 import socket
 
@@ -14,23 +14,36 @@ from tests.contract.doctor.fixtures import (
     OBJECT,
     PASSWORD,
     TOKEN,
+    Bearer,
     DoctorEnvironment,
+    account,
     hosts,
     of,
     outcomes,
     password,
     report_text,
+    token,
 )
 
 
 async def test_all_is_in_order(environment: DoctorEnvironment) -> None:
-    """Every step once, in order, report_text as it is found; IPv6 is left out because the settings say so."""
+    """Every step once, in order, reported as it is found; IPv6 is skipped because the settings exclude it."""
     heard: list[Step] = []
     findings = await examine([environment.target()], lambda finding: heard.append(finding.step))
     assert [one.step for one in findings] == heard
-    assert heard == [step for step in Step if step is not Step.TEST_MESSAGE]
+    assert heard == [step for step in Step if step not in (Step.TEST_MESSAGE, Step.TRACE, Step.REPORTS)]
     assert outcomes(findings, StepOutcome.SKIPPED) == [Step.TCP_IPV6]
     assert len(outcomes(findings, StepOutcome.OK)) == len(heard) - 1
+
+
+async def test_a_token_of_rbac_for_applications_is_in_order(environment: DoctorEnvironment) -> None:
+    """It has no permission: Exchange has the app's role. So there is no warning, and the login decides."""
+    environment.simulator.accounts.add(account(validate_token=lambda _: True))
+    environment.changes["credentials"] = Bearer(token(roles=[]))
+    finding = of(await environment.examine(), Step.CREDENTIAL)
+    assert (finding.outcome, finding.fix) == (StepOutcome.OK, "")
+    assert "role Application SMTP.SendAsApp" in finding.summary
+    assert finding.facts["permissions"] == "none"
 
 
 async def test_nothing_is_sent_and_one_login_is_made(environment: DoctorEnvironment) -> None:
