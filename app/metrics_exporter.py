@@ -92,6 +92,7 @@ class GaugeCollector(Collector):
             yield _oldest_due(self._snapshot, self._pools)
             yield _waiting(self._snapshot.backlog)
             yield from _webhook_events(self._snapshot)
+            yield _suppressions(self._snapshot.backlog)
             yield _health(self._snapshot)
         yield from _load(self._loads)
 
@@ -126,6 +127,14 @@ def _webhook_events(snapshot: StoreSnapshot) -> Iterator[GaugeMetricFamily]:
         "Time since the oldest undelivered event became due; 0 if none is due.",
         value=0.0 if since is None else max(0.0, snapshot.at - since),
     )
+
+
+def _suppressions(backlog: Backlog) -> GaugeMetricFamily:
+    text = "Addresses on the suppression list, by the origin of the entry; 100000 means 100000 or more."
+    family = GaugeMetricFamily("postern_suppressions", text, labels=["origin"])
+    for origin, count in backlog.suppressions.items():
+        family.add_metric([origin], count)
+    return family
 
 
 def _health(snapshot: StoreSnapshot) -> GaugeMetricFamily:

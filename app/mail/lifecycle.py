@@ -5,7 +5,8 @@ Rule 2: a message expires by age (`expires_at`), never by the number of attempts
 Rule 3: a problem of the mailbox, tenant or host requeues the message without a delay of its own; the mailbox pauses.
 Rule 4: after an attempt with unknown result the message is sent again only if `on_unknown` permits it.
 Rule 5: a recipient that was relayed or failed is never attempted again automatically.
-Rule 6: a recipient that was on the suppression list at the acceptance is never attempted.
+Rule 6: a recipient that was on the suppression list at the acceptance, or when the message was claimed, is never
+attempted.
 """
 
 from collections.abc import Collection, Mapping
@@ -36,7 +37,7 @@ class RecipientState(StrEnum):
     PENDING = "pending"
     RELAYED = "relayed"
     FAILED = "failed"
-    SUPPRESSED = "suppressed"  # on the suppression list when the message was accepted
+    SUPPRESSED = "suppressed"  # on the suppression list when the message was accepted or claimed
 
 
 class LastEvent(StrEnum):
@@ -62,7 +63,7 @@ class Event(StrEnum):
     HOLD = "hold"  # the result is unknown, or an operator holds it
     RELEASE = "release"  # an operator requeues a held message
     RETRY = "retry"  # an operator requeues the failed recipients of a finished message
-    SUPPRESS = "suppress"  # every recipient of a new message is suppressed
+    SUPPRESS = "suppress"  # every pending recipient of a message is suppressed
     EXPIRE = "expire"  # it reached its maximum age
     CANCEL = "cancel"  # the caller cancelled it
     CONFIRM = "confirm"  # an operator confirms that it was delivered
@@ -85,7 +86,13 @@ TRANSITIONS: Mapping[MessageState, Mapping[Event, MessageState]] = {
         _E.HOLD: _S.HELD,
         _E.EXPIRE: _S.DONE,
     },
-    _S.DEFERRED: {_E.CLAIM: _S.ACTIVE, _E.HOLD: _S.HELD, _E.EXPIRE: _S.DONE, _E.CANCEL: _S.CANCELLED},
+    _S.DEFERRED: {
+        _E.CLAIM: _S.ACTIVE,
+        _E.HOLD: _S.HELD,
+        _E.SUPPRESS: _S.DONE,
+        _E.EXPIRE: _S.DONE,
+        _E.CANCEL: _S.CANCELLED,
+    },
     _S.HELD: {_E.RELEASE: _S.QUEUED, _E.CANCEL: _S.CANCELLED, _E.CONFIRM: _S.DONE},
     _S.DONE: {_E.RETRY: _S.QUEUED},
     _S.CANCELLED: {},

@@ -119,7 +119,8 @@ class Postern:
             self.settings.store_url, self._work_due, self._mailbox_free, wait_for_server=not single_node
         )
         stack.push_async_callback(self.store.close)
-        self.store.suppress_bounces_for(self.settings.suppression_days * DAY or None)
+        days = self.settings.suppression_days
+        self.store.suppress_bounces_for((days * DAY or None) if self.settings.suppress_bounces else 0.0)
         if single_node:
             await recover_all(self.store, self.clock.now())
         await apply_setting_key(self.store, self.settings, self.clock.now())

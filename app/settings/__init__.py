@@ -162,6 +162,11 @@ class Settings(StoreSettings, MailboxSettings):
     keep_audit_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         365, description="Days that the audit is stored: changes and refused sends."
     )
+    suppress_bounces: bool = Field(
+        True,
+        description="Suppress an address after a bounce that says that it is dead; if not, only people and callers add "
+        "addresses.",
+    )
     suppression_days: Annotated[int, Field(ge=0, le=3650)] = Field(
         365, description="Days that an address is suppressed after a bounce; 0: until it is removed from the list."
     )

@@ -111,7 +111,7 @@ class Store(AdminStore):
         return cls(writer, reader, channel)
 
     def suppress_bounces_for(self, seconds: float | None) -> None:
-        """Set the time after which the suppression of an address that bounced ends; None: never."""
+        """Set the time after which the suppression of an address that bounced ends; None: never; 0: none is made."""
         self.traces.suppression_lifetime = seconds
 
     async def close(self) -> None:

@@ -32,7 +32,7 @@ class TraceStore:
     def __init__(self, writer: Writer, reader: DatabaseReader) -> None:
         self._write = writer.write
         self._read = reader.read
-        self.suppression_lifetime: float | None = None  # seconds, after a bounce; None: no end
+        self.suppression_lifetime: float | None = None  # seconds, after a bounce; None: no end; 0: none
 
     async def hold(self, request: HoldRequest) -> Position | None:
         """Take or renew the lease of a tenant's reader. None: another replica has it."""

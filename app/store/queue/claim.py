@@ -20,6 +20,7 @@ from app.store.mailboxes.ownership import OWNED
 from app.store.queue.fair_queue import LaneKey, assign_turns, current_turn
 from app.store.records import Claimed
 from app.store.schema import READY, RESTING, attempts, contents, messages, recipients
+from app.store.suppressions import lookup, recheck
 
 MAX_INLINE_CONTENT = (
     64 * 1024
@@ -60,6 +61,7 @@ _NEXT = PreparedStatement(
     select(
         *(_m.id, _m.lane, _m.mail_from, _m.smtputf8, _m.message_id, _m.size, _m.attempts),
         *(_m.due_since, _m.expires_at, _m.on_unknown, _m.unknown, _m.traceparent, contents.c.content),
+        lookup.ANY_SUPPRESSED,
     )
     .select_from(messages)
     .outerjoin(contents, and_(contents.c.message_id == _m.id, _m.size <= MAX_INLINE_CONTENT))
@@ -115,11 +117,14 @@ def pending(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[str]
 
 def _claim(connection: Connection, demand: ClaimRequest) -> list[Claimed] | None:
     _assign_turns(connection, demand)
-    found = _next(connection, demand)
-    if not found:
-        return []
-    waiting = pending(connection, [row.id for row in found])
-    claimed = [_claimed(row, demand, waiting[row.id]) for row in found]
+    claimed: list[Claimed] = []
+    while not claimed:  # again, if all of them have ended because of the suppression list
+        found = _next(connection, demand)
+        if not found:
+            return []
+        waiting = pending(connection, [row.id for row in found])
+        ended = recheck.leave_out(connection, waiting, demand.now) if found[0].any_suppressed else ()
+        claimed = [_claimed(row, demand, waiting[row.id]) for row in found if row.id not in ended]
     if not _TAKE.run(connection, [_taking(one, demand) for one in claimed]):
         return None
     _OPEN_ATTEMPT.run(connection, [_attempt_row(one) for one in claimed])

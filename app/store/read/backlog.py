@@ -1,4 +1,4 @@
-"""Backlog of the queue and of the webhooks for metrics: numbers by kind, and the oldest due times. Reads only.
+"""Numbers for metrics: the backlog of the queue and of the webhooks, and the size of the suppression list. Reads only.
 
 The cost does not grow with the backlog: each number is counted along an index up to COUNT_LIMIT. The oldest due message
 of a lane is among its next OLDEST_SCAN messages, because each API key has its first one there (see fair_queue.py).
@@ -12,16 +12,27 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case,
 
 from app.mail.lifecycle import MessageState
 from app.mail.message.message import Lane
+from app.mail.suppression import Origin
 from app.store.queue.claim import LANES
 from app.store.read.records import WAITING_KINDS, Backlog, Waiting, WaitingKind
-from app.store.schema import ACTIVE, PENDING_DELIVERY, READY, RESTING, messages, webhook_deliveries, webhooks
+from app.store.schema import (
+    ACTIVE,
+    PENDING_DELIVERY,
+    READY,
+    RESTING,
+    messages,
+    suppressions,
+    webhook_deliveries,
+    webhooks,
+)
 from app.store.webhooks.records import WebhookStatus
 
 COUNT_LIMIT = 10_000  # messages of one kind; a larger number is reported as this one
 OLDEST_SCAN = 1_000  # messages
 MAX_WEBHOOKS = 50  # webhooks
+SUPPRESSION_LIMIT = 100_000  # suppressed addresses of one origin
 
-_m, _d, _w = messages.c, webhook_deliveries.c, webhooks.c
+_m, _d, _w, _s = messages.c, webhook_deliveries.c, webhooks.c, suppressions.c
 _LANE = (READY, _m.pool == bindparam("pool"), _m.lane == bindparam("in_lane"))
 
 _counted = select(_m.id).where(*_LANE).limit(COUNT_LIMIT).subquery()
@@ -52,6 +63,8 @@ _OTHERS: dict[WaitingKind, Select[str, int]] = {
     "active": select(_m.pool, _m.lane).where(ACTIVE).limit(COUNT_LIMIT),
     "held": select(_m.pool, _m.lane).where(_m.state == MessageState.HELD).limit(COUNT_LIMIT),
 }
+_listed = select(_s.id).where(_s.origin == bindparam("by")).limit(SUPPRESSION_LIMIT).subquery()
+_SUPPRESSED = select(func.count()).select_from(_listed)
 _ENDPOINTS = select(_w.id).where(_w.status == WebhookStatus.ENABLED).limit(MAX_WEBHOOKS)
 _pending = select(_d.next_at).where(PENDING_DELIVERY, _d.webhook_id == bindparam("of")).limit(COUNT_LIMIT).subquery()
 _PENDING = select(func.count(), func.min(_pending.c.next_at)).select_from(_pending)
@@ -72,7 +85,8 @@ def backlog(connection: Connection, pools: Sequence[str], now: float) -> Backlog
     for kind, statement in _OTHERS.items():
         rows = connection.execute(statement)
         waiting.update(Waiting(row.pool, LANES[row.lane], kind) for row in rows if row.pool in pools)
-    return Backlog(waiting, oldest, *_events(connection))
+    listed = {origin: connection.execute(_SUPPRESSED, {"by": origin}).scalar_one() for origin in Origin}
+    return Backlog(waiting, oldest, *_events(connection), listed)
 
 
 def webhook_backlog(connection: Connection, id: UUID) -> int:

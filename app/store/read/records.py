@@ -1,12 +1,13 @@
 """Arguments and results of the read queries: values that contain no SQL. Times are epoch seconds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.message.message import Lane
+from app.mail.suppression import Origin
 from app.store.mailboxes.records import MailboxRecord
 from app.store.records import FIRST_ID, LAST_ID, Email
 
@@ -82,9 +83,10 @@ class Waiting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Numbers of unfinished messages. Counts end at backlog.COUNT_LIMIT."""
+    """Numbers of unfinished messages and of suppressed addresses. Counts end at limits (see backlog.py)."""
 
     waiting: Mapping[Waiting, int]
     oldest: Mapping[tuple[str, Lane], float]  # due time of the oldest due message; lanes without one are left out
     events: int  # pending webhook deliveries
     events_since: float | None  # due time of the oldest of them
+    suppressions: Mapping[Origin, int] = field(default_factory=dict)

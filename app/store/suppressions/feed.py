@@ -23,7 +23,10 @@ PRUNE_BATCH = 100  # rows removed in one write
 
 @frozen
 class BounceReport:
-    """Bounce of an email at `at` (epoch seconds). `lifetime`: seconds that the address is suppressed; None: no end."""
+    """Bounce of an email at `at` (epoch seconds). `lifetime`: seconds that the address is suppressed; None: no end.
+
+    0: it is not suppressed.
+    """
 
     email_id: UUID
     bounce: Bounce
@@ -48,7 +51,8 @@ _REMOVE = delete(suppression_candidates).where(_OF, _c.email_id == bindparam("by
 
 def record_bounces(connection: Connection, reports: Sequence[BounceReport]) -> None:
     """Suppress the addresses that have bounced often enough, and remember the other bounces."""
-    by_address = sorted(((comparable(one.bounce.address), one) for one in reports), key=lambda pair: pair[0])
+    wanted = [one for one in reports if one.lifetime != 0.0]
+    by_address = sorted(((comparable(one.bounce.address), one) for one in wanted), key=lambda pair: pair[0])
     due = {address: one for address, one in by_address if _is_due(connection, address, one)}
     if due:
         new = [_suppression(address, one) for address, one in due.items()]

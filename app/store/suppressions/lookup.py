@@ -1,4 +1,4 @@
-"""Suppressed recipients of messages that are being accepted.
+"""Suppressed recipients of messages that are accepted or claimed.
 
 While the list is empty, a group of messages costs one search of an empty index. It is not cached: a cache of another
 replica would not know the first entry in time.
@@ -7,7 +7,7 @@ replica would not know the first entry in time.
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, exists, select
 
 from app.mail.suppression import Listing, Origin, comparable
 from app.store.db.prepared import PreparedStatement
@@ -18,7 +18,8 @@ from app.store.suppressions.entries import VALID
 WIDTH = 50  # addresses in one statement: the recipients of one email
 
 _s = suppressions.c
-_ANY = PreparedStatement(select(_s.id).where(_s.id > bindparam("first")).order_by(_s.id).limit(1))
+ANY_SUPPRESSED = exists().where(_s.id > FIRST_ID).label("any_suppressed")  # a column of another query
+_ANY = PreparedStatement(select(_s.id).where(_s.id > FIRST_ID).order_by(_s.id).limit(1))
 _LISTED = PreparedStatement(
     select(_s.address, _s.origin, _s.created_at).where(
         _s.address.in_([bindparam(f"a{n}", type_=_s.address.type) for n in range(WIDTH)]), VALID
@@ -30,7 +31,7 @@ def suppressed(
     connection: Connection, recipients: Mapping[UUID, Sequence[str]], now: float
 ) -> dict[UUID, dict[str, Listing]]:
     """Return the suppressed recipients of each message, by address. `now`: epoch seconds."""
-    if not recipients or _ANY.first(connection, {"first": FIRST_ID}) is None:
+    if not recipients or _ANY.first(connection, {}) is None:
         return {}
     found = listed(connection, {comparable(to) for addresses in recipients.values() for to in addresses}, now)
     return {

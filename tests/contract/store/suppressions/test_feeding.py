@@ -5,14 +5,18 @@ from dataclasses import replace
 from uuid import UUID
 
 from app.mail import suppression
+from app.mail.key_policy import Policy
 from app.mail.lifecycle import RecipientState
+from app.mail.message.message import Lane
 from app.mail.outcome.attempt import Attempt, Phase
 from app.mail.outcome.reply import Reply
 from app.mail.suppression import BOUNCE_WINDOW, Evidence, Origin, SeenBy
 from app.store import Store
+from app.store.keys.audit_records import Actor
+from app.store.keys.records import Key, Permission
 from app.store.records import Claimed
 from app.store.retention import RetentionCutoffs
-from tests.contract.store.build import DAY, MAILBOX, NOW, accept, acceptance, claim, claim_one, evaluated
+from tests.contract.store.build import DAY, KEY, MAILBOX, NOW, accept, acceptance, claim, claim_one, evaluated
 
 GONE, THERE = "Gone@example.com", "there@example.com"
 ACCEPTED = Reply.of(250, ["2.0.0 OK"])
@@ -122,11 +126,23 @@ async def test_a_settlement_without_its_lease_suppresses_nobody(store: Store) ->
     assert await listed(store) == []
 
 
+async def test_nothing_is_suppressed_without_the_permission(store: Store) -> None:
+    """The bounce itself is reported as before."""
+    store.suppress_bounces_for(0.0)
+    id = await attempted(store, refused(GONE), GONE, THERE)
+    assert await listed(store) == []
+    email = await store.get(id)
+    assert email is not None
+    assert [one.state for one in email.recipients] == [RecipientState.FAILED, RecipientState.RELAYED]
+
+
 async def test_a_listed_address_that_bounces_again_is_listed_longer(store: Store) -> None:
     """An entry without an end stays without one."""
     store.suppress_bounces_for(DAY)
     await attempted(store, refused(GONE), GONE, THERE)
     first = await store.suppression("gone@example.com", NOW)
+    policy = Policy(ignore_suppressions=(Lane.NORMAL,))
+    await store.create_key(Key(KEY, "codes", Permission.SENDING_ACCESS, NOW, policy), b"digest", Actor("tests"))
     await accept(store, acceptance(GONE, THERE, ignores_suppressions=True))
     await settle(store, await claim_one(store), refused(GONE), NOW + 60)
     again = await store.suppression("gone@example.com", NOW)

@@ -5,18 +5,25 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
+from app.mail.key_policy import Policy
 from app.mail.lifecycle import LastEvent, MessageState, RecipientState
+from app.mail.message.message import Lane
+from app.mail.outcome.attempt import Attempt, Phase
+from app.mail.outcome.reply import Reply
 from app.mail.suppression import Origin
 from app.mail.webhook.rules import EventType
 from app.store import Store
 from app.store.keys.audit_records import Actor
+from app.store.keys.records import Key, Permission
 from app.store.read.last_event import last_event
 from app.store.read.records import Selection
 from app.store.records import Accepted
 from app.store.suppressions.records import Additions, Removals
 from app.store.webhooks.records import Secret, Webhook
 from tests.contract.store.build import (
+    DAY,
     DEFERRED,
+    KEY,
     NOW,
     REFUSED,
     RELAYED,
@@ -183,14 +190,14 @@ async def test_another_process_knows_the_first_entry_at_once(store_url: str) -> 
 
 
 async def test_a_replay_is_not_checked_again(store: Store) -> None:
-    """It returns the first answer's id."""
+    """It returns the first answer's id. The email itself is checked when it is claimed."""
     asked = acceptance(GONE)
     await store.accept([asked], once())
     await suppress(store)
     again = await store.accept([acceptance(GONE)], once())
     assert isinstance(again, Accepted)
     assert (again.ids, again.replayed, dict(again.suppressed)) == ((asked.id,), True, {})
-    assert (await claim_one(store)).id == asked.id
+    assert await claim(store) == []
 
 
 async def test_a_deferred_email_ends_as_before(store: Store) -> None:
@@ -200,3 +207,53 @@ async def test_a_deferred_email_ends_as_before(store: Store) -> None:
     await settle(store, await claim_one(store), DEFERRED)
     await store.expire(NOW + 20)
     assert (await states(store, id))[1] == [RecipientState.SUPPRESSED, RecipientState.FAILED]
+
+
+async def test_an_address_that_was_suppressed_while_its_email_waited(store: Store) -> None:
+    """It is left out of the claim, with its event; the email goes to the others."""
+    webhook = await listen(store)
+    (id,) = await accept(store, acceptance(GONE, THERE))
+    await suppress(store)
+    claimed = await claim_one(store)
+    assert claimed.envelope.rcpt_to == (THERE,)
+    await settle(store, claimed, RELAYED)
+    suppressed, relayed = RecipientState.SUPPRESSED, RecipientState.RELAYED
+    assert await states(store, id) == (MessageState.DONE, [suppressed, relayed], LastEvent.SENT)
+    first, sent = await payloads(store, webhook)
+    assert (first["type"], first["data"]["to"], sent["type"]) == ("email.suppressed", [GONE], "email.sent")
+
+
+async def test_an_email_whose_recipients_were_all_suppressed_while_it_waited(store: Store) -> None:
+    """It fails when it is claimed, and the next one is claimed in its place."""
+    webhook = await listen(store)
+    (gone,), (there,) = await accept(store, acceptance(GONE)), await accept(store, acceptance(THERE))
+    await suppress(store)
+    assert [one.id for one in await claim(store, 1)] == [there]
+    assert await states(store, gone) == (MessageState.DONE, [RecipientState.SUPPRESSED], LastEvent.FAILED)
+    suppressed, failed = await payloads(store, webhook)
+    assert (suppressed["type"], failed["type"]) == ("email.suppressed", "email.failed")
+    assert failed["data"]["failed"] == {"reason": "suppressed"}
+
+
+async def test_a_deferred_recipient_that_was_suppressed_ends_its_email(store: Store) -> None:
+    """The others decide its last event."""
+    webhook = await listen(store)
+    (id,) = await accept(store, acceptance(GONE, THERE))
+    partly = Attempt(Phase.DOT, Reply.of(250, ["2.0.0 OK"]), refused={GONE: Reply.of(450, ["4.2.1 Not now"])})
+    await settle(store, await claim_one(store), partly)
+    await suppress(store)
+    assert await claim(store, now=NOW + DAY) == []
+    suppressed, relayed = RecipientState.SUPPRESSED, RecipientState.RELAYED
+    assert await states(store, id) == (MessageState.DONE, [suppressed, relayed], LastEvent.SENT)
+    assert [one["type"] for one in await payloads(store, webhook)] == ["email.suppressed", "email.sent"]
+
+
+async def test_the_exemption_of_a_key_counts_at_the_claim_too(store: Store) -> None:
+    """In its lane alone."""
+    policy = Policy(ignore_suppressions=(Lane.URGENT,))
+    await store.create_key(Key(KEY, "codes", Permission.SENDING_ACCESS, NOW, policy), b"digest", ACTOR)
+    exempt, other = acceptance(GONE, lane=Lane.URGENT), acceptance(GONE, lane=Lane.NORMAL)
+    await accept(store, exempt, other)
+    await suppress(store)
+    assert [one.id for one in await claim(store)] == [exempt.id]
+    assert (await states(store, other.id))[1] == [RecipientState.SUPPRESSED]
