@@ -118,7 +118,7 @@ def _doubts(claims: Claims, now: float) -> Finding | None:
     if claims.audience not in _EXCHANGE:
         return warn(
             step,
-            "The token is for an audience that is not a known one of Exchange.",
+            f"The token is for {claims.audience or 'no audience'}, which is not a known one of Exchange.",
             _SCOPE_FIX,
             facts,
         )

@@ -154,13 +154,13 @@ async def _dkim(target: CheckTarget, records: DnsClient, domain: str) -> Finding
     if all(target and target.endswith(_KEYS_AT) for target in targets.values()):
         return ok(
             Step.DKIM,
-            f"{domain} has Microsoft's DKIM names. Whether signing is enabled is visible only in a "
+            f"{domain} has the DKIM records of Microsoft. Whether signing is enabled is visible only in a "
             "received message: dkim=pass in Authentication-Results.",
             facts,
         )
     return warn(
         Step.DKIM,
-        f"{domain} lacks Microsoft's DKIM names, so Office 365 cannot sign its mail as {domain}.",
+        f"{domain} has no DKIM records of Microsoft, so Office 365 cannot sign its mail as {domain}.",
         numbered(
             f"In Exchange Online PowerShell run `Get-DkimSigningConfig -Identity {domain} | Format-List "
             "Selector1CNAME, Selector2CNAME`. If there is no configuration yet, run `New-DkimSigningConfig "
@@ -222,11 +222,11 @@ async def _ptr(target: CheckTarget, records: DnsClient, address: str) -> Finding
     facts = {"PTR": ", ".join(names) or "none"}
     back = [name for name in names[:3] if address in await records.addresses(name)]
     if back:
-        return ok(Step.PTR, f"{address} is {back[0]}, and back.", facts)
-    why = "has no name in the DNS" if not names else "has a name that does not lead back to it"
+        return ok(Step.PTR, f"The DNS name of {address} is {back[0]}, and this name has that address.", facts)
+    why = "has no DNS name" if not names else "has a DNS name without that address"
     return warn(
         Step.PTR,
-        f"{address} {why}. Office 365 does not require one on port {target.upstream.port}, so mail is sent anyway.",
+        f"{address} {why}. Office 365 does not require one on port {target.upstream.port}, so mail is sent.",
         "If you want one, ask the provider of the address for a PTR record, and publish an A or AAAA record with the "
         "address for that name.",
         facts,

@@ -8,16 +8,17 @@ from functools import partial
 from app.mail.office365 import sources
 from app.mail.office365.fixes import EHLO_NAME
 from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, between, enhanced
+from app.mail.outcome.steps import numbered
 from app.mail.outcome.verdict import Action, Confidence, Scope
 from app.mail.times import HOUR, MINUTE
 
 _SUBMISSION_HOST = (
-    "Check that POSTERN_SMTP_HOST is smtp.office365.com and POSTERN_SMTP_PORT is 587. Hosts that receive mail (MX, "
-    "port 25) and accept no login send this reply."
+    "Check that POSTERN_SMTP_HOST is smtp.office365.com and POSTERN_SMTP_PORT is 587. This reply comes from hosts that "
+    "only receive mail for a domain (its MX, port 25)."
 )
-_DELIST = (
-    "Find out which other programs send from this IP address. Ask Microsoft to remove the address from its list as the "
-    "reply describes, or send from another address."
+_DELIST = numbered(
+    "Find out which other programs send from this IP address, and stop those that send spam.",
+    "Ask Microsoft to remove the address from its list as the reply describes, or send from another address.",
 )
 _IPV4 = "Set POSTERN_IPV4_ONLY=true and restart Postern, or give the IPv6 address of this machine a reverse DNS record."
 

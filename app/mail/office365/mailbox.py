@@ -11,7 +11,7 @@ from app.mail.office365.limits import RECIPIENTS_PER_DAY
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.rule import MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
 from app.mail.outcome.steps import numbered
-from app.mail.outcome.verdict import Action, Confidence, Scope
+from app.mail.outcome.verdict import Action, Confidence, Explanation, LoginMethod, Scope
 from app.mail.times import DAY, HOUR, MINUTE
 
 _SENDING = MESSAGE | {Phase.MAIL}
@@ -64,9 +64,16 @@ _LIMITS: tuple[Rule, ...] = (
         summary="The login worked, but the OAuth app has no right to open the mailbox, or Microsoft is moving the "
         "mailbox.",
         fix=numbered(
-            "Wait: Postern tries again automatically. If it lasts for more than an hour, continue.",
+            "Wait an hour: Postern tries again automatically, and Microsoft may be moving the mailbox.",
             f"{RUN_GRANT}. The <object-id> is the one under Enterprise applications at https://entra.microsoft.com.",
         ),
+        by_login={
+            LoginMethod.PASSWORD: Explanation(
+                "The login worked, but the mailbox cannot be opened: Microsoft may be moving it.",
+                "Nothing to do: Postern tries again automatically. If it lasts for more than an hour, see Health, "
+                "Service health at https://admin.microsoft.com.",
+            )
+        },
         source="email-oauth2-proxy #271",
         confidence=Confidence.MEDIUM,
     ),
@@ -103,7 +110,7 @@ _LIMITS: tuple[Rule, ...] = (
         action=Action.FAIL,
         scope=Scope.RECIPIENT,
         summary="The recipient's mailbox is disabled or full.",
-        fix="Ask the recipient's administrator, then retry the message.",
+        fix="Ask the recipient's administrator to enable the mailbox or to free space in it, then retry the message.",
         source=sources.NON_DELIVERY,
         confidence=Confidence.LOW,
     ),

@@ -93,7 +93,7 @@ async def test_each_sender_is_tried_and_taken_back(environment: DoctorEnvironmen
     findings = await environment.examine()
     mailbox, shop, pattern = [one for one in findings if one.step is Step.SENDER]
     assert "is the mailbox itself" in mailbox.summary
-    assert "checks Send As only" in shop.summary
+    assert "checks the permission Send As only with a whole message" in shop.summary
     assert (pattern.outcome, "is a pattern" in pattern.summary) == (StepOutcome.SKIPPED, True)
     said = [command for command in environment.simulator.sessions[-1].commands if command.startswith(("MAIL", "RSET"))]
     assert said == ["MAIL FROM:<noreply@contoso.com>", "RSET", "MAIL FROM:<shop@contoso.com>", "RSET"]
