@@ -59,6 +59,9 @@ RetryUnseen = Annotated[
         help="Send held emails again that Exchange's message trace does not contain.",
     ),
 ]
+Strict = Annotated[
+    bool | None, typer.Option("--strict/--no-strict", help="Refuse emails with unknown members instead of a warning.")
+]
 
 
 @commands.command()
@@ -79,11 +82,12 @@ def create(
     bytes_per_day: BytesPerDay = None,
     ignore_suppressions: IgnoreSuppressions = None,
     retry_unseen: RetryUnseen = None,
+    strict: Strict = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a key. Its secret is shown once, and stored only as a hash."""
     limits = (per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
-    options = (ignore_suppressions, retry_unseen)
+    options = (ignore_suppressions, retry_unseen, strict)
     restrictions = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits, *options)
     name = _read("NAME", key_policy.name, name)
     policy = _read("policy", key_policy.validate, Policy(**restrictions))
@@ -134,13 +138,14 @@ def update(
     bytes_per_day: BytesPerDay = None,
     ignore_suppressions: IgnoreSuppressions = None,
     retry_unseen: RetryUnseen = None,
+    strict: Strict = None,
     disabled: Annotated[
         bool | None, typer.Option("--disable/--enable", help="Refuse the key until it is enabled again.")
     ] = None,
 ) -> None:
     """Change a key. Options that are not given stay as they are; an empty value ("") removes a limit."""
     limits = (per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
-    options = (ignore_suppressions, retry_unseen)
+    options = (ignore_suppressions, retry_unseen, strict)
     changes = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits, *options)
     others = {"name": name and _read("--name", key_policy.name, name), "permission": permission, "disabled": disabled}
     changes |= {member: value for member, value in others.items() if value is not None}
@@ -201,6 +206,7 @@ _RULES: Mapping[str, Callable[[Any], Any]] = {
     "bytes_per_day": _byte_limit,
     "ignore_suppressions": lambda text: key_policy.lanes(_items(text)),
     "retry_unseen": bool,
+    "strict": bool,
 }
 
 

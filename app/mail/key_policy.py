@@ -48,6 +48,7 @@ class Policy:
     bytes_per_day: int | None = None
     ignore_suppressions: tuple[Lane, ...] = ()  # lanes whose emails are sent to suppressed recipients, too
     retry_unseen: bool = False  # held emails that Exchange has not seen are sent again
+    strict: bool = False  # emails with unknown members are refused
 
     @property
     def default_lane(self) -> Lane:

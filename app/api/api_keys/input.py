@@ -116,6 +116,7 @@ class KeyRevisionInput(JsonInput):
         tuple[Lane, ...], PlainValidator(partial(_texts, key_policy.lanes), list[Lane] | None)
     ] = describe(view.IGNORE_SUPPRESSIONS, default=())
     retry_unseen: _Boolean = describe(view.RETRY_UNSEEN, default=False)
+    strict: _Boolean = describe(view.STRICT, default=False)
     disabled: _Boolean = describe(view.DISABLED, default=False)
 
 

@@ -47,6 +47,7 @@ KEY: dict[str, Any] = {
     "sink": False,
     "ignore_suppressions": [],
     "retry_unseen": False,
+    "strict": False,
     "disabled": False,
     "created_at": AT,
     "last_used_at": LATER,

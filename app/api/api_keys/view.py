@@ -32,6 +32,7 @@ RETRY_UNSEEN = (
     "Emails that are held with an unknown outcome, and that Exchange's message trace does not contain after "
     "`POSTERN_TRACE_SETTLE_HOURS`, are sent again by themselves."
 )
+STRICT = "An email with an unknown member is refused with 422; else the member is ignored, with a warning."
 DISABLED = "Requests with the key are refused until it is enabled again."
 
 
@@ -67,6 +68,7 @@ class KeyObject(TypedDict):
     bytes_per_day: Annotated[int | None, describe(BYTES_PER_DAY)]
     ignore_suppressions: Annotated[Sequence[Lane], describe(IGNORE_SUPPRESSIONS)]
     retry_unseen: Annotated[bool, describe(RETRY_UNSEEN)]
+    strict: Annotated[bool, describe(STRICT)]
     disabled: Annotated[bool, describe(DISABLED)]
     created_at: Timestamp
     last_used_at: Annotated[Timestamp | None, describe("Accurate to one minute.")]

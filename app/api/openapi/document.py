@@ -47,7 +47,8 @@ and the header `Allow`. What Resend has beyond emails (domains, templates, audie
 404 and the reason `unsupported_resource`.
 
 **Requests** are read as JSON whatever their Content-Type says. Unknown members are ignored, and null means the same
-as leaving a member out. A change that was made to an accepted email is reported in the answer's `warnings`, by field.
+as leaving a member out; an unknown member of an email has a warning, or is an error with a key that is `strict`.
+A change that was made to an accepted email is reported in the answer's `warnings`, by field.
 Repeated slashes and a slash at the end of a path change nothing. HEAD is answered wherever
 GET is, with the headers alone.
 

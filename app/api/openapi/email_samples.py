@@ -40,6 +40,7 @@ ID_ERRORS = (INVALID_ID, NO_EMAIL)
 EMAIL_ERRORS = (
     invalid("subject", fields.MISSING_SUBJECT, ErrorName.MISSING_REQUIRED_FIELD),
     invalid("to", "It has 51 addresses and may have 50; send several emails."),
+    invalid("htm", "`htm` is unknown; did you mean `html`?"),
     invalid(
         "template",
         fields.NO_TEMPLATES,

@@ -71,7 +71,12 @@ def wire_name(member: str) -> str:
 
 def invalid(errors: Iterable[Mapping[str, Any]]) -> Invalid:
     """Return the response for the errors of a model, at most MAX_DETAILS of them."""
-    return Invalid([_field_error(details) for details, _ in zip(errors, range(MAX_DETAILS), strict=False)])
+    return Invalid(field_errors(errors))
+
+
+def field_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
+    """Return the errors of a model, at most MAX_DETAILS of them."""
+    return [_field_error(details) for details, _ in zip(errors, range(MAX_DETAILS), strict=False)]
 
 
 def _field_error(details: Mapping[str, Any]) -> FieldError:

@@ -48,7 +48,14 @@ class EmailBuilder:
         """
         policy, limits = key.policy, self._context.limits
         default_sender = policy.default_sender or self._context.default_sender
-        reading = ValidationContext(now, default_sender, limits.max_recipients, policy.default_lane, repaired=repaired)
+        reading = ValidationContext(
+            now,
+            default_sender,
+            limits.max_recipients,
+            policy.default_lane,
+            strict=policy.strict,
+            repaired=repaired,
+        )
         submission = schema.read_email(value, reading)
         _authorize(submission, policy)
         pool = _pool_for(submission.sender, self._context.route, default_sender)

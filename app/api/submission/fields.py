@@ -54,6 +54,7 @@ class ValidationContext:
     max_recipients: int
     default_lane: Lane = Lane.NORMAL
     warnings: Warnings = field(default_factory=Warnings)
+    strict: bool = False  # unknown members are errors instead of warnings
     repaired: bool = False  # lone surrogates anywhere in the request became U+FFFD
 
 

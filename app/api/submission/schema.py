@@ -23,7 +23,7 @@ from pydantic import (
 from app.api.openapi import email_types as types
 from app.api.openapi.types import describe
 from app.api.problems.problem import FieldError, Invalid
-from app.api.problems.validation import MAX_ITEMS, invalid, json_type
+from app.api.problems.validation import MAX_ITEMS, field_errors, json_type
 from app.api.submission import attachments, fields
 from app.api.submission import headers as custom_headers
 from app.api.submission.fields import ValidationContext
@@ -140,12 +140,16 @@ def read_email(value: Any, reading: ValidationContext) -> Submission:
     """Return the submission that a JSON value describes. Raises Invalid."""
     if not isinstance(value, dict):
         raise Invalid([FieldError("", f"An email must be one JSON object, not {json_type(value)}.")])
+    unknown = [] if _MEMBERS.issuperset(value) else [*_unknown_members(value, strict=reading.strict)]
+    refused = unknown if reading.strict else []
     try:
         email = EmailInput.model_validate(value, context=reading)
     except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_input=False)) from None
-    if not _MEMBERS.issuperset(value):
-        _warn_of_unknown(value, reading)
+        raise Invalid(refused + field_errors(error.errors(include_url=False, include_input=False))) from None
+    if refused:
+        raise Invalid(refused)
+    for one in unknown:
+        reading.warnings.add(one.field, one.message)
     return _linked(email.submission(reading.default_lane), reading)
 
 
@@ -162,14 +166,15 @@ def _member_names() -> Iterator[str]:
 _MEMBERS = frozenset(_member_names())
 
 
-def _warn_of_unknown(value: Mapping[str, Any], reading: ValidationContext) -> None:
-    """Warn of members that no email has: of the first MAX_UNKNOWN, unless they are null."""
+def _unknown_members(value: Mapping[str, Any], *, strict: bool) -> Iterator[FieldError]:
+    """Yield the members that no email has: the first MAX_UNKNOWN, unless they are null."""
+    said, otherwise = ("is unknown", "; leave it out.") if strict else ("is unknown and was ignored", ".")
     unknown = (name for name, member in value.items() if name not in _MEMBERS and member is not None)
     for name in islice(unknown, MAX_UNKNOWN):
         shown = escape_controls(cut(name, MAX_UNKNOWN_NAME))
         near = get_close_matches(name[:MAX_UNKNOWN_NAME].lower(), _MEMBERS, n=1)
-        advice = f"; did you mean `{near[0]}`?" if near else "."
-        reading.warnings.add(shown, f"`{shown}` is unknown and was ignored{advice}")
+        advice = f"; did you mean `{near[0]}`?" if near else otherwise
+        yield FieldError(shown, f"`{shown}` {said}{advice}")
 
 
 def _linked(submission: Submission, reading: ValidationContext) -> Submission:

@@ -67,6 +67,7 @@ def test_the_secret_of_a_new_key_is_only_in_its_first_response(server: ApiServer
         "sink": False,
         "ignore_suppressions": [],
         "retry_unseen": False,
+        "strict": False,
         "disabled": False,
         "created_at": key["created_at"],
         "last_used_at": None,

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from tests.contract.api.server import MINIMAL, SENDER, ApiServer, Json, changed, refused
@@ -153,3 +154,19 @@ def test_an_email_has_at_most_20_warnings(server: ApiServer) -> None:
 @pytest.mark.parametrize("empty", ["", [""]])
 def test_an_empty_to_is_no_recipient(server: ApiServer, empty: Any) -> None:
     assert server.post(changed(to=empty)).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/emails", "/emails/validate", "/emails/batch"])
+def test_a_strict_key_refuses_unknown_members(server: ApiServer, path: str) -> None:
+    """Each with the nearest member, before other errors, which it often causes. Null is still as absent."""
+    key = server.make_key(strict=True)
+
+    def post(email: Json) -> httpx.Response:
+        return server.post([email] if path == "/emails/batch" else email, path, key)
+
+    assert post(changed(unknown=None)).status_code == 200
+    at = "[0]." if path == "/emails/batch" else ""
+    answer = refused(post({**MINIMAL, "subject": "", "Subjekt": "Hello", "zzz": 1}), 422, "validation_error")
+    assert answer["message"].endswith("`Subjekt` is unknown; did you mean `subject`?")
+    assert [one["field"] for one in answer["details"]] == [f"{at}Subjekt", f"{at}zzz", f"{at}subject"]
+    assert answer["details"][1]["message"] == "`zzz` is unknown; leave it out."
