@@ -55,6 +55,8 @@ def demo(
     logs.configure(human=True, level="error")  # without the warning that passwords expire
     with tempfile.TemporaryDirectory(prefix="postern-demo-") as temporary:
         folder = data or Path(temporary)
+        with report_errors():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         arrived = run(_serve(folder, port) if as_json else _demo(folder, 0 if once else port, once=once))
     if not arrived:
         raise end(Exit.FAILED, f"the email did not arrive within {DELIVERY_TIMEOUT} s")

@@ -39,6 +39,10 @@ def report_errors() -> Iterator[None]:
         raise end(Exit.CONFIG, str(error)) from None
     except UnavailableError as error:
         raise end(Exit.UNAVAILABLE, str(error)) from None
+    except OSError as error:
+        if error.filename is None:  # of a socket: the caller knows its address
+            raise
+        raise end(Exit.CONFIG, f"{error.filename}: {error.strerror}. Give a path that this user can use.") from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 

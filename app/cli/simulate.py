@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from app import logs
-from app.cli.exit_codes import Exit, end, run
+from app.cli.exit_codes import Exit, end, report_errors, run
 from app.cli.output.terminal import console
 from app.clock import Clock
 from app.simulator import Account, Fault, ServerProfile, Simulator, find_faults
@@ -47,17 +47,18 @@ def simulate(
     """Run `postern simulate`."""
     logs.configure(human=True)
     account = Account(mailbox, password=_read_secret(password_file) or password, send_as=tuple(send_as or ()))
-    simulator = Simulator(
-        clock=Clock(speed=speed),
-        profile=ServerProfile(names=tuple(name or ())),
-        faults=[fault for source in faults or () for fault in _find_faults(source)],
-        max_records=keep,
-        folder=folder,
-    )
+    with report_errors():
+        simulator = Simulator(
+            clock=Clock(speed=speed),
+            profile=ServerProfile(names=tuple(name or ())),
+            faults=[fault for source in faults or () for fault in _find_faults(source)],
+            max_records=keep,
+            folder=folder,
+        )
+        if ca_file:
+            simulator.write_ca(ca_file)
     entra = Entra(simulator, [App(CLIENT_ID, secrets=(DEFAULT_SECRET,))]) if oauth else None
     simulator.accounts.add(replace(account, validate_token=entra.is_valid_token) if entra else account)
-    if ca_file:
-        simulator.write_ca(ca_file)
     ports = Ports(host, port, control_port, oauth_port)
     try:
         run(_until_stopped(simulator, entra, ports, ca_file))

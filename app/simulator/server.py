@@ -75,7 +75,11 @@ class Simulator(SimulatorState):
         return self.certificates.context(ServerProfile(names=self.profile.names))
 
     def write_ca(self, path: Path | str) -> None:
-        """Write `ca_pem` to a file, in one step: a process that reads it meanwhile gets the whole of it."""
+        """Write `ca_pem` to a file, in one step: a process that reads it meanwhile gets the whole of it.
+
+        Missing folders are made.
+        """
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         part = Path(f"{path}.{uuid4().hex}.part")  # the mode of the umask, which `tempfile` does not give
         part.write_text(self.ca_pem, encoding="ascii")
         part.replace(path)
