@@ -40,7 +40,7 @@ def check(environment: DoctorEnvironment, monkeypatch: pytest.MonkeyPatch) -> Ch
 
 
 def document(environment: DoctorEnvironment, billing: str) -> str:
-    """Of `billing` the last mailbox has the password."""
+    """Return the settings. The last mailbox has the password `billing`."""
     return f"""
 smtp_host = "localhost"
 smtp_port = {environment.simulator.port}
@@ -77,7 +77,7 @@ def paragraph(result: Result, heading: str) -> list[str]:
 
 
 async def test_every_mailbox_has_its_heading(environment: DoctorEnvironment, check: Check) -> None:
-    """With its pool; what they share stands above."""
+    """With its pool; the findings of the shared host come first."""
     result = await check()
     assert result.exit_code == 0, result.output
     assert headings(result) == [
@@ -102,9 +102,7 @@ async def test_one_mailbox_has_no_heading(environment: DoctorEnvironment, check:
     assert "contoso.com takes mail" not in result.stdout
 
 
-async def test_a_mailbox_that_is_not_there_is_told_with_those_that_are(
-    environment: DoctorEnvironment, check: Check
-) -> None:
+async def test_an_unknown_mailbox_is_an_error_with_the_known_ones(environment: DoctorEnvironment, check: Check) -> None:
     """Nothing is tried."""
     result = await check("--mailbox", "shop@contoso.org")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -114,8 +112,8 @@ async def test_a_mailbox_that_is_not_there_is_told_with_those_that_are(
     assert environment.simulator.sessions == []
 
 
-async def test_one_that_failed_decides_how_it_ends(check: Check) -> None:
-    """The others are report_text all the same; no secret is."""
+async def test_a_failure_decides_the_exit_code(check: Check) -> None:
+    """The other mailboxes are reported too; no secret is."""
     result = await check(billing=SECRETS[1])
     assert result.exit_code == 1
     below = result.stdout.partition(f"{BILLING} (pool billing)")[2].partition("\n\n")[0]
@@ -126,7 +124,7 @@ async def test_one_that_failed_decides_how_it_ends(check: Check) -> None:
     assert not [secret for secret in SECRETS if secret in result.output]
 
 
-async def test_for_a_program_each_finding_says_what_it_is_about(environment: DoctorEnvironment, check: Check) -> None:
+async def test_for_a_program_each_finding_has_its_subject(environment: DoctorEnvironment, check: Check) -> None:
     """One array; the members are those that README.md names."""
     result = await check("--json", billing=SECRETS[1])
     assert result.exit_code == 1

@@ -28,12 +28,12 @@ from tests.contract.doctor.fixtures import (
 
 async def test_all_is_in_order(environment: DoctorEnvironment) -> None:
     """Every step once, in order, reported as it is found; IPv6 is skipped because the settings exclude it."""
-    heard: list[Step] = []
-    findings = await examine([environment.target()], lambda finding: heard.append(finding.step))
-    assert [one.step for one in findings] == heard
-    assert heard == [step for step in Step if step not in (Step.TEST_MESSAGE, Step.TRACE, Step.REPORTS)]
+    reported: list[Step] = []
+    findings = await examine([environment.target()], lambda finding: reported.append(finding.step))
+    assert [one.step for one in findings] == reported
+    assert reported == [step for step in Step if step not in (Step.TEST_MESSAGE, Step.TRACE, Step.REPORTS)]
     assert outcomes(findings, StepOutcome.SKIPPED) == [Step.TCP_IPV6]
-    assert len(outcomes(findings, StepOutcome.OK)) == len(heard) - 1
+    assert len(outcomes(findings, StepOutcome.OK)) == len(reported) - 1
 
 
 async def test_a_token_of_rbac_for_applications_is_in_order(environment: DoctorEnvironment) -> None:
@@ -67,7 +67,7 @@ async def test_the_token_is_read_and_never_shown(environment: DoctorEnvironment)
     assert not [part for part in TOKEN.split(".") if part in report_text(findings)]
 
 
-async def test_a_password_goes_and_its_end_is_announced(environment: DoctorEnvironment) -> None:
+async def test_a_password_has_a_warning_with_its_end(environment: DoctorEnvironment) -> None:
     """A warning, because Microsoft switches passwords off."""
     password(environment)
     findings = await environment.examine()
@@ -86,8 +86,8 @@ async def test_the_facts_are_those_of_the_server(environment: DoctorEnvironment)
     assert "AUTH LOGIN XOAUTH2" in of(findings, Step.CAPABILITIES).facts["offered"]
 
 
-async def test_each_sender_is_tried_and_taken_back(environment: DoctorEnvironment) -> None:
-    """Addresses once each; a pattern has none, and MAIL FROM alone proves little."""
+async def test_each_sender_is_tried_without_a_message(environment: DoctorEnvironment) -> None:
+    """Each address once, with MAIL FROM and RSET; a pattern has no address to try."""
     environment.changes["senders"] = ("*@contoso.com", "shop@contoso.com", MAILBOX)
     environment.changes["sender"] = parse_address("Shop <shop@contoso.com>")
     findings = await environment.examine()
@@ -112,7 +112,7 @@ async def test_one_message_is_sent_when_asked(environment: DoctorEnvironment) ->
     assert len(environment.simulator.logins) == 1
 
 
-async def test_a_stranger_in_microsofts_place_is_noticed(
+async def test_a_greeting_that_is_not_microsofts_is_a_warning(
     environment: DoctorEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name is Microsoft's, the greeting is not."""

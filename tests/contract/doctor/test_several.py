@@ -1,4 +1,4 @@
-"""Several mailboxes: what they share is examined once, each has one login, and one that is ill spares the others."""
+"""Several mailboxes: a shared host or domain is checked once, each mailbox logs in once, whatever fails elsewhere."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ RECORDS = [Step.MX, Step.SPF, Step.DKIM, Step.DMARC]
 
 
 def another(environment: DoctorEnvironment, case: CheckTarget, mailbox: str, secret: str = PASSWORD) -> CheckTarget:
-    """Its neighbour, who has an account."""
+    """Return another mailbox with an account on the same server."""
     environment.simulator.accounts.add(Account(mailbox, password=PASSWORD))
     environment.names.zone.update(zone(mailbox.rpartition("@")[2]))
     sender = parse_address(mailbox)
@@ -38,8 +38,8 @@ def logins(environment: DoctorEnvironment) -> list[tuple[str, bool]]:
     return [(login.mailbox, login.ok) for login in environment.simulator.logins]
 
 
-async def test_what_they_share_is_examined_once(environment: DoctorEnvironment) -> None:
-    """The host, and each domain; each mailbox is logged in once, one after the other."""
+async def test_a_shared_host_is_checked_once(environment: DoctorEnvironment) -> None:
+    """Each domain too; each mailbox logs in once, one after the other."""
     password(environment)
     first = environment.target()
     cases = [first, another(environment, first, OTHER), another(environment, first, THIRD)]
@@ -54,21 +54,23 @@ async def test_what_they_share_is_examined_once(environment: DoctorEnvironment) 
     assert len(environment.simulator.sessions) == 5  # TCP alone, one without a login, one for each login
 
 
-async def test_what_is_about_one_thing_stands_together(environment: DoctorEnvironment) -> None:
-    """So that it can have one heading, also while it is report_text."""
+async def test_findings_of_one_subject_are_consecutive(environment: DoctorEnvironment) -> None:
+    """Each subject can have one heading, also while the findings are reported."""
     password(environment)
     first = environment.target()
-    heard: list[str] = []
-    findings = await examine([first, another(environment, first, OTHER)], lambda finding: heard.append(finding.about))
-    assert heard == [one.about for one in findings]
-    assert list(dict.fromkeys(heard)) == [
+    reported: list[str] = []
+    findings = await examine(
+        [first, another(environment, first, OTHER)], lambda finding: reported.append(finding.about)
+    )
+    assert reported == [one.about for one in findings]
+    assert list(dict.fromkeys(reported)) == [
         "", first.where, MAILBOX, OTHER, "contoso.com", "fabrikam.com", "203.0.113.7",
     ]  # fmt: skip
-    assert sum(left != right for left, right in pairwise(heard)) == 6
+    assert sum(left != right for left, right in pairwise(reported)) == 6
 
 
-async def test_another_name_in_ehlo_is_tried_too(environment: DoctorEnvironment) -> None:
-    """The network is the same; whether the server takes the name is not."""
+async def test_each_ehlo_name_is_checked(environment: DoctorEnvironment) -> None:
+    """The network is checked once, the handshake once for each name."""
     password(environment)
     first = environment.target()
     other = another(environment, first, OTHER)
@@ -81,20 +83,20 @@ async def test_another_name_in_ehlo_is_tried_too(environment: DoctorEnvironment)
     assert skipped == [Step.AUTH, Step.SENDER]
 
 
-async def test_a_mailbox_that_is_ill_spares_the_others(environment: DoctorEnvironment) -> None:
-    """Its login is refused once; the others are examined all the same, and its own secret is not report_text."""
+async def test_a_failed_login_does_not_affect_the_others(environment: DoctorEnvironment) -> None:
+    """It is refused once; the others are checked, and its secret is not reported."""
     password(environment)
     first = environment.target()
-    ill = another(environment, first, OTHER, secret="another-password-than-that")
-    findings = await examine([ill, first])
+    refused = another(environment, first, OTHER, secret="another-password-than-that")
+    findings = await examine([refused, first])
     assert logins(environment) == [(OTHER, False), (MAILBOX, True)]
     [failed] = [one for one in findings if one.outcome is StepOutcome.FAILED]
     assert (failed.step, failed.about) == (Step.AUTH, OTHER)
     assert "another-password-than-that" not in report_text(findings)
 
 
-async def test_a_host_that_is_not_reached_spares_all(environment: DoctorEnvironment) -> None:
-    """Said once about the host, and of every mailbox that it was not tried."""
+async def test_without_the_host_no_mailbox_is_tried(environment: DoctorEnvironment) -> None:
+    """The host has one failure, and each mailbox skipped steps with the reason."""
     password(environment)
     first = environment.target()
     cases = [first, another(environment, first, OTHER)]
