@@ -20,7 +20,6 @@ from app.store.read.records import BoundedCount
 
 _HERE = Path(__file__).parent
 _CODE = re.compile("`([^`]+)`")
-_COMMAND = re.compile("`([^`]* [^`]*)`")  # code of several words
 _STEP = re.compile(r"(?:^|(?<=\s))([1-9])\. ")
 _UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"))
 CONTENT_SECURITY_POLICY = (
@@ -85,13 +84,29 @@ def _split_steps(text: str) -> tuple[str, Sequence[str]]:
 
 
 def _with_copy_buttons(text: str) -> Markup:
-    button = r'<code>\1</code><button type="button" class="copy" data-script data-copy="\1" hidden>Copy</button>'
-    return Markup(_CODE.sub(r"<code>\1</code>", _COMMAND.sub(button, str(escape(text)))))  # noqa: S704 - escaped
+    """Mark `code` as code; that of several words is a command, and gets a button that copies it."""
+    return Markup(_CODE.sub(_code, str(escape(text))))  # noqa: S704 - the text is escaped
+
+
+def _code(match: re.Match[str]) -> str:
+    code = f"<code>{match[1]}</code>"
+    if " " not in match[1]:
+        return code
+    return f'{code}<button type="button" class="copy" data-script data-copy="{match[1]}" hidden>Copy</button>'
 
 
 def timestamp(seconds: float) -> Markup:
     """Format epoch seconds as a time element in UTC, which the script shows in the reader's zone."""
     return Markup('<time datetime="{}">{}</time>').format(_iso(seconds), _utc(seconds))
+
+
+@pass_context
+def time_of_day(context: Context, seconds: float) -> Markup:
+    """Format epoch seconds as a time element: without its date if it is that of `now`."""
+    shown = _utc(seconds)
+    if shown[:10] == _utc(context["now"])[:10]:
+        shown = f"{shown[11:16]} UTC"
+    return Markup('<time datetime="{}" title="{}" data-short>{}</time>').format(_iso(seconds), _utc(seconds), shown)
 
 
 @pass_context
@@ -151,6 +166,7 @@ _ENVIRONMENT.filters |= {
     "markup": markup,
     "steps": steps,
     "timestamp": timestamp,
+    "time_of_day": time_of_day,
     "ago": ago,
     "duration": duration,
     "number": number,

@@ -61,13 +61,13 @@ async def test_an_operators_session(harness: Harness, visitor: Visitor) -> None:
 
 async def retry_a_failed_email(harness: Harness, page: Page) -> None:
     """Find the email by its state, read its dialogue and retry it."""
-    harness.simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.10 RESOLVER.ADR.RecipientNotFound"), times=1))
+    harness.simulator.faults.add(Fault(Point.RCPT, Say("550 5.7.1 Refused by policy"), times=1))
     failed = await harness.post(subject="Your receipt")
     await harness.until(failed, "done")
     await page.get_by_role("link", name="Emails").click()
     await page.get_by_role("navigation", name="State").get_by_role("link", name="Failed").click()
     await page.get_by_role("link", name="Your receipt").click()
-    await expect(page.locator(".dialogue")).to_contain_text("S: 550 5.1.10 RESOLVER.ADR.RecipientNotFound")
+    await expect(page.locator(".dialogue")).to_contain_text("S: 550 5.7.1 Refused by policy")
     await page.get_by_role("button", name="Retry").click()
     await expect(page.get_by_role("status")).to_have_text("The email is in the queue again.")
     email = await harness.until(failed, "done")

@@ -91,8 +91,8 @@ def _tiles(state: StoreState) -> Sequence[Tile]:
             Tile(event.capitalize(), day[event], f"?state={event}&{since}")
             for event in (LastEvent.SENT, LastEvent.DELIVERED, LastEvent.FAILED, LastEvent.BOUNCED)
         ),
-        Tile("Waiting", state.waiting, "?state=queued"),
-        Tile("Held", state.all[MessageState.HELD], "?state=held"),
+        Tile("Waiting now", state.waiting, "?state=queued"),
+        Tile("Held now", state.all[MessageState.HELD], "?state=held"),
     ]
 
 

@@ -21,8 +21,11 @@ function prepare(root) {
     const at = new Date(time.dateTime);
     const utc = `${at.toISOString().slice(0, 19).replace("T", " ")} UTC`;
     const isRelative = time.hasAttribute("data-relative");
-    setText(time, isRelative ? relative((Date.now() - at) / 1000) : LOCAL.format(at));
-    time.title = isRelative ? `${LOCAL.format(at)} (${ZONE}), ${utc}` : utc;
+    const isToday = at.toDateString() === new Date().toDateString();
+    const absolute = LOCAL.format(at);
+    if (isRelative) setText(time, relative((Date.now() - at) / 1000));
+    else setText(time, time.hasAttribute("data-short") && isToday ? absolute.slice(11, 16) : absolute);
+    time.title = isRelative ? `${absolute} (${ZONE}), ${utc}` : utc;
   }
   for (const button of root.querySelectorAll("[data-script]")) button.hidden = false;
 }
@@ -60,10 +63,12 @@ document.addEventListener("change", (event) => {
 
 // Updates: the new page is merged into the present one, so that what is open, typed, ticked or focused stays.
 
+// Attributes are read by getAttribute: a form has its inputs as properties, also those named `id` and `name`.
 function isAlike(current, fresh) {
-  if (current.nodeType !== fresh.nodeType || current.nodeName !== fresh.nodeName) return false;
-  if (current.nodeType !== Node.ELEMENT_NODE || current.id !== fresh.id) return current.id === fresh.id;
-  return current.name === fresh.name && (current.type !== "checkbox" || current.value === fresh.value);
+  if (current.nodeName !== fresh.nodeName) return false;
+  if (current.nodeType !== Node.ELEMENT_NODE) return true;
+  const identity = current.matches("[type=checkbox], [type=radio]") ? ["id", "name", "type", "value"] : ["id", "name", "type"];
+  return identity.every((name) => current.getAttribute(name) === fresh.getAttribute(name));
 }
 
 function merge(current, fresh) {
@@ -76,10 +81,11 @@ function merge(current, fresh) {
   for (const { name } of [...current.attributes]) {
     if (!fresh.hasAttribute(name) && name !== "open") current.removeAttribute(name);
   }
-  const byId = new Map([...current.children].filter((child) => child.id).map((child) => [child.id, child]));
+  const byId = new Map([...current.children].map((child) => [child.getAttribute("id"), child]));
   let next = current.firstChild;
   for (const child of [...fresh.childNodes]) {
-    const kept = child.id ? byId.get(child.id) : next && isAlike(next, child) ? next : null;
+    const id = child.nodeType === Node.ELEMENT_NODE ? child.getAttribute("id") : null;
+    const kept = id ? byId.get(id) : next && isAlike(next, child) ? next : null;
     if (kept === next && kept) next = next.nextSibling;
     else current.insertBefore(kept ?? child, next);
     if (kept) merge(kept, child);

@@ -175,11 +175,11 @@ async def test_all_matching_emails_are_cancelled(harness: Harness, operator: Ope
 
 async def test_failed_emails_are_retried(harness: Harness, operator: Operator) -> None:
     """The others that are selected stay as they are, and the page says how many."""
-    harness.simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.10 RESOLVER.ADR.RecipientNotFound"), times=2))
+    harness.simulator.faults.add(Fault(Point.RCPT, Say("550 5.7.1 Refused by policy"), times=2))
     failed = [await harness.post(subject=f"No. {number}") for number in range(2)]
     for id in failed:
         await harness.until(id, "done")
-    scheduled = await harness.post(to="bob@example.net", scheduled_at="in 1 hour")
+    scheduled = await harness.post(scheduled_at="in 1 hour")
     await operator.open("/emails")
     fields: Fields = {"id": [str(id) for id in (*failed, scheduled)], "action": "retry"}
     shown = await operator.submit("/emails/change", **fields)

@@ -43,7 +43,7 @@ async def test_all_is_well(harness: Harness, operator: Operator) -> None:
     shown = await until(operator, "", "at most 1 of 30 a minute")
     assert "All is well · emails are accepted and sent" in shown
     assert "1 of 10,000 recipients" in shown
-    assert "1 Accepted 1 Sent 0 Delivered 0 Failed 0 Bounced 0 Waiting 0 Held" in shown
+    assert "1 Accepted 1 Sent 0 Delivered 0 Failed 0 Bounced 0 Waiting now 0 Held now" in shown
     assert "No email is waiting, being sent or held." in shown
     assert "Credentials that expire soon 2026-12-31 00:00:00 UTC : the password of noreply@contoso.com" in shown
 
@@ -160,11 +160,11 @@ async def test_an_email_in_doubt_is_confirmed(harness: Harness, operator: Operat
 
 async def test_a_failed_email_is_retried(harness: Harness, operator: Operator) -> None:
     """A retry sends only to the recipients that failed."""
-    harness.simulator.faults.add(Fault(Point.RCPT, Say(f"550 5.1.10 {PROBE}"), times=1, recipient="ada@*"))
+    harness.simulator.faults.add(Fault(Point.RCPT, Say(f"550 5.7.1 {PROBE}"), times=1, recipient="ada@*"))
     id = await harness.post(to=["ada@example.net", "bob@example.net"])
     await harness.until(id, "done")
     shown = await operator.open(f"/emails/{id}")
-    assert f"550 5.1.10 {PROBE}" in shown
+    assert f"550 5.7.1 {PROBE}" in shown
     assert "<script>" not in operator.page.text
     await operator.submit(f"/emails/{id}", action="retry")
     await harness.until(id, "done")
