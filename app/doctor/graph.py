@@ -31,7 +31,7 @@ _GRANT_TRACE = (
 )
 _GRANT_REPORTS = (
     "In Postern's folder deploy/office365 run `./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId <object-id> "
-    f"-Mailbox <mailbox> -MailRead`. It gives the app the role {MAIL_ROLE} for this mailbox and for no other."
+    f"-Mailbox <mailbox> -MailRead`. It gives the app the role {MAIL_ROLE} for the mailboxes in the command."
 )
 _NO_PERMISSION = Explanation(
     f"The app has no permission {TRACE_PERMISSION}: it was not added, or an administrator has not consented to it.",

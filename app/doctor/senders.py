@@ -84,8 +84,7 @@ async def _try_one(target: CheckTarget, session: Session, address: str, deadline
         return ok(Step.SENDER, f"{address} may send: it is the mailbox itself.", {"reply": str(reply)})
     return ok(
         Step.SENDER,
-        f"Exchange accepts {address} at MAIL FROM. It checks the permission Send As only with a whole message: to test "
-        "that, set POSTERN_DEFAULT_SENDER to this address and run `postern check --send-test ADDRESS`.",
+        f"Exchange accepts {address} at MAIL FROM. It checks the permission Send As only with a whole message.",
         {"reply": str(reply)},
     )
 

@@ -1,5 +1,6 @@
 """Terminal output of `postern check`: findings one by one, then each problem once with its steps."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -35,7 +36,8 @@ class FindingPrinter:
         if len(self._pools) > 1 and finding.about != self._about:
             pool = self._pools.get(finding.about)
             console.print()
-            console.print(styled((finding.about, "bold"), f" (pool {pool})" if pool else ""), soft_wrap=True)
+            if finding.about:
+                console.print(styled((finding.about, "bold"), f" (pool {pool})" if pool else ""), soft_wrap=True)
         self._about = finding.about
         show_finding(finding)
 
@@ -61,14 +63,20 @@ class ChangePrinter:
 
 
 def show_finding(finding: Finding, before: str = "") -> None:
-    """Print the outcome of a finding after the text `before`, and its facts."""
+    """Print a finding after the text `before`; of one with a fix the first sentence, because its problem follows."""
     mark, style = _MARKS[finding.outcome]
     quiet = "dim" if finding.outcome is StepOutcome.SKIPPED else ""
+    summary = re.split(r"(?<=\.)\s", finding.summary, maxsplit=1)[0] if finding.fix else finding.summary
     console.print(
-        styled(before, (f" {mark} ", style), (f"{finding.step:<13} ", quiet or "bold"), (finding.summary, quiet)),
+        styled(before, (f" {mark} ", style), (f"{finding.step:<13} ", quiet or "bold"), (summary, quiet)),
         soft_wrap=True,
     )
-    for name, value in finding.facts.items():
+    if not finding.fix:
+        _show_facts(finding.facts)
+
+
+def _show_facts(facts: Mapping[str, str]) -> None:
+    for name, value in facts.items():
         console.print(styled((f"   {name}: {value}", "dim")), soft_wrap=True)
 
 
@@ -88,6 +96,7 @@ def _show_problem(problem: Problem) -> None:
     console.print(styled((f"{mark} {problem.step}: ", style), (problem.summary, "bold")), soft_wrap=True)
     if any(problem.subjects):
         console.print(f"   {_list_of(problem.subjects)}", soft_wrap=True)
+    _show_facts(problem.facts)
     if problem.placeholder:
         console.print(styled((f"   {problem.placeholder} stands for each of them.", "dim")), soft_wrap=True)
     numbers = [f"{number}." for number in range(1, len(problem.steps) + 1)] if len(problem.steps) > 1 else ["→"]
@@ -98,5 +107,5 @@ def _show_problem(problem: Problem) -> None:
 def _list_of(subjects: Iterable[str]) -> str:
     names = [*subjects]
     more = f" and {len(names) - _MAX_SUBJECTS} more" if len(names) > _MAX_SUBJECTS else ""
-    count = f"{len(names)}: " if len(names) > 1 else ""
+    count = f"{len(names)} {'mailboxes' if '@' in names[0] else 'names'}: " if len(names) > 1 else ""
     return f"{count}{', '.join(names[:_MAX_SUBJECTS])}{more}"

@@ -35,7 +35,8 @@ OAUTH_STEPS = (
     "In Postern's folder deploy/office365 run `./New-PosternCertificate.ps1 -Path postern.pem`, then "
     "`./Register-PosternApp.ps1 -CertificateFile postern.cer`. They create a certificate and an app in Microsoft "
     "Entra, and print its ids. README.md there explains each step, also without the scripts.",
-    f"Run `{GRANT}`. It gives the app the role Application SMTP.SendAsApp for this mailbox and for no other.",
+    f"Run `{GRANT}`. It lets the app send through the mailboxes in the command and through no other: it gets the role "
+    "Application SMTP.SendAsApp for them.",
     "Set POSTERN_TENANT_ID, POSTERN_CLIENT_ID and POSTERN_CLIENT_CERTIFICATE in place of POSTERN_PASSWORD and restart "
     "Postern. Microsoft may need 2 hours to apply the change.",
 )

@@ -267,7 +267,7 @@ _REFUSED: tuple[Rule, ...] = (
         text=("invalid api permissions",),
         summary="The OAuth app lacks the permission to send mail.",
         fix=numbered(
-            f"{RUN_GRANT}. It gives the app the role Application SMTP.SendAsApp for this mailbox and for no other.",
+            f"{RUN_GRANT}. It gives the app the role Application SMTP.SendAsApp for the mailboxes in the command.",
             "For the older way with FullAccess instead: at https://entra.microsoft.com, App registrations, the app, "
             "API permissions, add Office 365 Exchange Online, Application permissions, SMTP.SendAsApp, and grant admin "
             "consent.",

@@ -224,7 +224,7 @@ def test_findings_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
         check.finish([finding], Exit.FAILED, as_json=False)
     written = capsys.readouterr().out
     assert_safe(written)
-    assert written.count("[link=http://evil.example]") == 2 + 3 * 3
+    assert written.count("[link=http://evil.example]") == 2 + 2 + 5
     with pytest.raises(typer.Exit):
         check.finish([finding], Exit.FAILED, as_json=True)
     json_text = capsys.readouterr().out

@@ -153,9 +153,10 @@ async def test_a_cause_of_several_mailboxes_is_one_paragraph(environment: Doctor
     environment.simulator.faults.add(Fault.named("basic_auth_disabled", times=None))
     result = await check()
     assert result.exit_code == 1
-    summary, mailboxes, *steps = paragraph(result, "✗ auth: ")
+    summary, mailboxes, reply, *steps = paragraph(result, "✗ auth: ")
+    assert reply.startswith("   reply: 535 5.7.139 ")
     assert summary.startswith("✗ auth: A login with a password is switched off for this mailbox")
-    assert mailboxes == f"   3: {MAILBOX}, {SHOP}, {BILLING}"
+    assert mailboxes == f"   3 mailboxes: {MAILBOX}, {SHOP}, {BILLING}"
     assert [step[:6] for step in steps] == ["   1. ", "   2. ", "   3. ", "   4. "]
     assert f"-Mailbox {MAILBOX}, {SHOP}, {BILLING}`" in steps[1]
     assert "<mailbox>" not in result.stdout
@@ -165,11 +166,11 @@ async def test_a_command_for_one_mailbox_keeps_its_place(environment: DoctorEnvi
     """A line says that it stands for each of them; with one mailbox, its address is there."""
     environment.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox", times=None))
     problem = paragraph(await check(), "✗ auth: ")
-    assert problem[2] == "   <mailbox> stands for each of them."
-    assert "Set-CASMailbox -Identity <mailbox> " in problem[3]
+    assert problem[3] == "   <mailbox> stands for each of them."
+    assert "Set-CASMailbox -Identity <mailbox> " in problem[4]
     alone = paragraph(await check("--mailbox", SHOP), "✗ auth: ")
     assert alone[1] == f"   {SHOP}"
-    assert f"Set-CASMailbox -Identity {SHOP} " in alone[2]
+    assert f"Set-CASMailbox -Identity {SHOP} " in alone[3]
 
 
 async def test_a_program_gets_cause_and_steps(environment: DoctorEnvironment, check: Check) -> None:
