@@ -8,6 +8,7 @@ from app.mail.credential_expiry import CredentialExpiry
 from app.mail.message.address import Address
 from app.mail.office365.limits import MailboxLimits
 from app.mail.readiness import DeepCheck, Readiness
+from app.mail.webhook.rules import never_sent
 from app.store import Store
 
 
@@ -46,5 +47,5 @@ class ApiContext:
     metrics_text: Callable[[], Awaitable[bytes]] | None  # text of GET /metrics; None: /metrics has its own port
     take_disk: Callable[[int], bool] = lambda _: True  # whether the disk has space for so many more bytes
     allow_private_webhooks: bool = False  # allow webhooks to private addresses and over plain HTTP
-    traced: bool = False  # Exchange's message trace is read
+    never_sent: frozenset[str] = never_sent(traced=False, reported=False)  # types of webhook events
     root_path: str = ""  # path prefix of a gateway, which may remove it or not

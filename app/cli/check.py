@@ -86,7 +86,7 @@ async def _examine(
 
 def _graph_targets(settings: Settings) -> list[GraphTarget]:
     """Return what Postern reads in Microsoft Graph, with the progress of the readers if there is a database."""
-    if not settings.trace:
+    if not settings.traced:
         return []
     from app.main.graph_targets import graph_targets  # noqa: PLC0415 - it imports MSAL and httpx
 

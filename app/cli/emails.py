@@ -211,7 +211,7 @@ def _recipient(one: RecipientRecord) -> dict[str, Any]:
     if one.delivery is not None:
         shown["delivery"] = str(one.delivery.state)
         shown["cause"] = one.delivery.cause.text or None
-        shown["trace_id"] = str(one.delivery.network_id)
+        shown["trace_id"] = one.delivery.network_id and str(one.delivery.network_id)
     return shown
 
 

@@ -27,7 +27,7 @@ class ConsoleApi:
         self.webhooks = WebhookRoutes(context)
         self.suppressions = SuppressionRoutes(context)
         self.submissions = submissions
-        self.traced = context.traced
+        self.never_sent = context.never_sent
         self.default_sender = context.default_sender
 
 

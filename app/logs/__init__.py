@@ -38,6 +38,7 @@ ALERT_EVENTS = (
     "disk.almost_full",
     "store.awaited",
     "trace.failed",
+    "ndr.failed",
     "traces.lost",
     "store.failed",
 )
@@ -373,6 +374,11 @@ def duplicate_seen(email: UUID) -> None:
 def trace_failed(tenant: str, *, reason: str) -> None:
     """Exchange's message trace could not be read; the next pass reads what is missing."""
     _log.warning("trace.failed", tenant=tenant, reason=reason)
+
+
+def ndr_failed(mailbox: str, *, reason: str) -> None:
+    """A mailbox could not be read for non-delivery reports; the next pass reads what is missing."""
+    _log.warning("ndr.failed", mailbox=mailbox, reason=reason)
 
 
 def trace_unseen(emails: int) -> None:

@@ -201,6 +201,10 @@ TRACED = Explanation(
     "The connection was lost before Exchange replied. Exchange's message trace contains the email: it was accepted.",
     "Nothing to do.",
 )
+REPORTED = Explanation(
+    "The connection was lost before Exchange replied. A non-delivery report names the email: it was accepted.",
+    "Nothing to do.",
+)
 UNSEEN = Explanation(
     "The connection was lost before Exchange replied, and Exchange has not seen the email: its message trace does not "
     "contain it.",

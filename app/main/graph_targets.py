@@ -18,12 +18,10 @@ from app.trace.graph import GraphError
 
 def graph_targets(settings: Settings, clock: Clock, read_until: Mapping[str, float]) -> Iterator[GraphTarget]:
     """Yield the tenants whose message trace is read. `read_until` has the progress of the readers, by tenant."""
-    if not settings.trace:
-        return
     factory = OAuthFactory(clock)
-    for app in trace_apps(settings.pools, settings):
+    for app in trace_apps(settings.pools):
         source = factory.tokens(app.login)
-        ask = _trace_request(settings.graph_url, source, clock, tls.context(app.login.token_ca_file))
+        ask = _trace_request(app.login.graph_url, source, clock, tls.context(app.login.token_ca_file))
         yield GraphTarget(Step.TRACE, app.tenant, source.token, ask, read_until.get(app.tenant), clock)
 
 

@@ -28,6 +28,7 @@ from app.mail.credential_expiry import CredentialExpiry
 from app.mail.office365.limits import MailboxLimits
 from app.mail.times import DAY
 from app.mail.webhook.payload import credential_event
+from app.mail.webhook.rules import never_sent
 from app.mailbox_factory import MailboxFactory, limits
 from app.main.database import apply_setting_key, lock_database, open_store, recover_all
 from app.metrics_exporter import MetricsExporter
@@ -196,11 +197,11 @@ class Postern:
 
     def _start_trace(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        if not settings.trace or settings.role == "api":
+        if not (settings.traced or settings.reported) or settings.role == "api":
             return
-        from app.main.trace import trace_readers  # noqa: PLC0415 - it imports MSAL
+        from app.main.trace import readers  # noqa: PLC0415 - it imports MSAL
 
-        for reader in trace_readers(settings, self.store, self.clock):
+        for reader in readers(settings, self.store, self.clock):
             reader.start()
             stack.push_async_callback(reader.stop)
 
@@ -282,7 +283,7 @@ class Postern:
             metrics_text=self._metrics_exporter.text if settings.metrics_port is None else None,
             take_disk=self.disk.take,
             allow_private_webhooks=settings.webhook_private_addresses,
-            traced=settings.trace,
+            never_sent=never_sent(traced=settings.traced, reported=settings.reported),
             root_path=settings.root_path,
         )
 

@@ -1,28 +1,37 @@
-"""Readers of Exchange's message trace, built from the settings: one for each tenant."""
+"""Readers of what became of emails, built from the settings: of the trace of each tenant, of each mailbox's reports."""
 
 from collections.abc import Iterator, Sequence
 from uuid import uuid4
 
 from app.clock import Clock
 from app.oauth_factory import OAuthFactory
-from app.settings import Settings
-from app.settings.trace import TraceApp, trace_apps
+from app.settings import MailboxSettings, Settings
+from app.settings.trace import TraceApp, report_mailboxes, trace_apps
 from app.smtp import tls
 from app.store import Store
 from app.store.trace.records import Scope
 from app.trace.client import GraphClient
+from app.trace.graph import GraphConnection
+from app.trace.lease import LeasedReader
+from app.trace.mailbox import FIXES, MailboxClient
+from app.trace.ndr_reader import NdrReader
 from app.trace.reader import TraceConfig, TraceReader, domains_of
 
 
-def trace_readers(settings: Settings, store: Store, clock: Clock) -> Iterator[TraceReader]:
-    """Yield the readers; they are not started."""
+def readers(settings: Settings, store: Store, clock: Clock) -> Iterator[LeasedReader]:
+    """Yield the readers; they are not started. Those with the same app share its tokens."""
     factory, replica = OAuthFactory(clock), uuid4()
-    apps = trace_apps(settings.pools, settings)
+    apps = trace_apps(settings.pools)
     for app in apps:
-        trust = tls.context(app.login.token_ca_file)
-        client = GraphClient(settings.graph_url, factory.tokens(app.login), clock, trust)
+        login = app.login
+        client = GraphClient(login.graph_url, factory.tokens(login), clock, tls.context(login.token_ca_file))
         config = TraceConfig(app.tenant, _scope(app, apps), settings.trace_settle_hours)
         yield TraceReader(store.traces, clock, client, config, replica)
+    every = frozenset(pool.name for pool in settings.pools)
+    for one in report_mailboxes(settings.pools):
+        mailbox = MailboxClient(_connection(one.login, factory, clock), one.mailbox)
+        scope = Scope(every, own_domains=domains_of(one.senders))
+        yield NdrReader(store.traces, clock, mailbox, scope, replica)
 
 
 def _scope(app: TraceApp, apps: Sequence[TraceApp]) -> Scope:
@@ -34,3 +43,7 @@ def _scope(app: TraceApp, apps: Sequence[TraceApp]) -> Scope:
         retry_unseen=frozenset(pool.name for pool in app.pools if pool.trace_retry_unseen),
         own_domains=domains_of(pattern for pool in app.pools for pattern in pool.senders),
     )
+
+
+def _connection(login: MailboxSettings, factory: OAuthFactory, clock: Clock) -> GraphConnection:
+    return GraphConnection(login.graph_url, factory.tokens(login), clock, tls.context(login.token_ca_file), FIXES)

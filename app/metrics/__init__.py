@@ -131,6 +131,12 @@ _trace_lag = Gauge(
     ["tenant"],
     registry=_registry,
 )
+_ndr_lag = Gauge(
+    "postern_non_delivery_lag_seconds",
+    "Time since which the mailbox has not been read for non-delivery reports by this process.",
+    ["mailbox"],
+    registry=_registry,
+)
 _trace_requests_left = Gauge(
     "postern_trace_requests_left",
     "Requests to the message trace that can be sent without waiting.",
@@ -167,6 +173,8 @@ __all__ = [
     "failed",
     "held",
     "in_doubt",
+    "ndr_measured",
+    "ndr_released",
     "phase_took",
     "recipients_suppressed",
     "relayed",
@@ -284,6 +292,17 @@ def trace_measured(tenant: str, *, lag: float, requests_left: int) -> None:
     """Record the lag of the reader in seconds, and the requests that it may send."""
     _trace_lag.labels(tenant).set(max(0.0, lag))
     _trace_requests_left.labels(tenant).set(requests_left)
+
+
+def ndr_measured(mailbox: str, *, lag: float) -> None:
+    """Update the lag of the reader of a mailbox, in seconds."""
+    _ndr_lag.labels(mailbox).set(max(0.0, lag))
+
+
+def ndr_released(mailbox: str) -> None:
+    """Remove the lag of a mailbox that another replica reads."""
+    with suppress(KeyError):
+        _ndr_lag.remove(mailbox)
 
 
 def trace_released(tenant: str) -> None:

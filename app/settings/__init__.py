@@ -21,13 +21,12 @@ from app.mail.routing import Routes
 from app.operator_errors import ConfigurationError
 from app.secret_text import strip
 from app.settings import database, validators
-from app.settings.credential import Secret, check_client, check_client_secret, check_tenant
 from app.settings.location import PREFIX
 from app.settings.mailbox import MailboxSettings
 from app.settings.pools import PoolSettings, complete_pools, routes
 from app.settings.secret_files import FileSecret, SourceError, check_secret, from_environment, given, secrets
 from app.settings.toml_file import CONFIG, from_file
-from app.settings.trace import GRAPH, check_graph_url, check_trace
+from app.settings.trace import GraphAppSettings
 from app.settings.unknown_names import Names, check_names
 
 __all__ = [
@@ -96,7 +95,7 @@ class StoreSettings(_Sourced):
         return self.database_url or f"sqlite:///{self.data_dir / 'postern.db'}"
 
 
-class Settings(StoreSettings, MailboxSettings):
+class Settings(StoreSettings, MailboxSettings, GraphAppSettings):
     """Settings of `postern serve`. Its mailboxes are those of `pools`, which is never empty."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -183,14 +182,10 @@ class Settings(StoreSettings, MailboxSettings):
         description="Read Exchange's message trace, so that delivered and bounced mail is reported. The app needs the "
         "permission `ExchangeMessageTrace.Read.All`, which covers the metadata of all mail of the tenant.",
     )
-    trace_tenant_id: Annotated[str | None, AfterValidator(check_tenant)] = Field(
-        None, description="The Directory (tenant) ID of an app for the message trace; by default the mailboxes' app."
-    )
-    trace_client_id: Annotated[str | None, AfterValidator(check_client)] = Field(
-        None, description="The Application (client) ID of this app."
-    )
-    trace_client_secret: Annotated[Secret, AfterValidator(check_client_secret)] = Field(
-        None, description="The client secret of this app."
+    ndr: bool = Field(
+        False,
+        description="Read non-delivery reports in Inbox and Junk Email of the mailboxes, so that bounces are reported. "
+        "The app needs the permission `Mail.Read` for these mailboxes.",
     )
     trace_settle_hours: Annotated[float, Field(ge=1, le=168)] = Field(
         24.0,
@@ -202,7 +197,6 @@ class Settings(StoreSettings, MailboxSettings):
         description="Send an email that Exchange has not seen again, unless it has expired; else a person decides. "
         "Also a setting of each pool (`trace_retry_unseen`), and a policy of each API key (`retry_unseen`).",
     )
-    graph_url: Annotated[str, AfterValidator(check_graph_url)] = Field(GRAPH, description="Address of Microsoft Graph.")
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         25.0, description="Seconds that a stop waits for messages in flight."
     )
@@ -233,9 +227,17 @@ class Settings(StoreSettings, MailboxSettings):
         complete = so_far.data.keys() >= cls.model_fields.keys() - {"pools"}
         if not complete:
             return given
-        pools = complete_pools(given, so_far.data)
-        check_trace(pools, so_far.data)
-        return pools
+        return complete_pools(given, so_far.data)
+
+    @property
+    def traced(self) -> bool:
+        """Whether a message trace is read."""
+        return any(pool.trace for pool in self.pools)
+
+    @property
+    def reported(self) -> bool:
+        """Whether non-delivery reports are read."""
+        return any(pool.ndr for pool in self.pools)
 
     @property
     def routes(self) -> Routes:

@@ -24,24 +24,40 @@ _FOR_ALL = frozenset({"common", "organizations", "consumers"})
 
 
 class Cloud(NamedTuple):
-    """One of Microsoft's clouds: submission host, authority, scope of an app's token."""
+    """One of Microsoft's clouds: submission host, authority, scope of an app's token, address of Microsoft Graph."""
 
     smtp_host: str
     authority: str
     token_scope: str
+    graph_url: str
 
 
-# EmailEngine lib/oauth2-apps.js and lib/oauth/outlook.js (2026-08-22), sasl-xoauth2 README, fluent-plugin-mail #44.
+# EmailEngine lib/oauth2-apps.js and lib/oauth/outlook.js (2026-08-22), sasl-xoauth2 README, fluent-plugin-mail #44;
+# https://learn.microsoft.com/graph/deployments (Microsoft Graph and Graph Explorer service root endpoints).
 CLOUDS = {
     "worldwide": Cloud(
-        "smtp.office365.com", "https://login.microsoftonline.com", "https://outlook.office365.com/.default"
+        "smtp.office365.com",
+        "https://login.microsoftonline.com",
+        "https://outlook.office365.com/.default",
+        "https://graph.microsoft.com",
     ),
-    "gcc-high": Cloud("smtp.office365.us", "https://login.microsoftonline.us", "https://outlook.office365.us/.default"),
+    "gcc-high": Cloud(
+        "smtp.office365.us",
+        "https://login.microsoftonline.us",
+        "https://outlook.office365.us/.default",
+        "https://graph.microsoft.us",
+    ),
     "dod": Cloud(
-        "outlook-dod.office365.us", "https://login.microsoftonline.us", "https://outlook.office365.us/.default"
+        "outlook-dod.office365.us",
+        "https://login.microsoftonline.us",
+        "https://outlook.office365.us/.default",
+        "https://dod-graph.microsoft.us",
     ),
     "china": Cloud(
-        "smtp.partner.outlook.cn", "https://login.partner.microsoftonline.cn", "https://partner.outlook.cn/.default"
+        "smtp.partner.outlook.cn",
+        "https://login.partner.microsoftonline.cn",
+        "https://partner.outlook.cn/.default",
+        "https://microsoftgraph.chinacloudapi.cn",
     ),
 }
 _WORLDWIDE = CLOUDS["worldwide"]
@@ -84,11 +100,17 @@ def _readable(value: Path | None) -> Path | None:
 
 
 def _authority(value: str) -> str:
+    return _base_url(value, "is not an authority", _WORLDWIDE.authority)
+
+
+def _graph(value: str) -> str:
+    return _base_url(value, "is not the address of Microsoft Graph", _WORLDWIDE.graph_url)
+
+
+def _base_url(value: str, what: str, example: str) -> str:
     parts = urlsplit(value)
     if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.username is not None:
-        raise setting_error(
-            None, "is not an authority", "Give https:// and the host alone: https://login.microsoftonline.com"
-        )
+        raise setting_error(None, what, f"Give https:// and the host alone: {example}")
     return value.rstrip("/")
 
 
@@ -110,30 +132,32 @@ def _kept(value: Any, validate: Any) -> Any:
 
 
 Secret = Annotated[SecretStr | None, WrapValidator(_kept)]
+ClientSecret = Annotated[Secret, AfterValidator(check_client_secret)]
+TenantId = Annotated[str | None, AfterValidator(check_tenant)]
+ClientId = Annotated[str | None, AfterValidator(check_client)]
+ReadableFile = Annotated[Path | None, AfterValidator(_readable)]
 
 
 class CredentialSettings(BaseModel):
     """Fields for the login of one mailbox."""
 
     password: Secret = Field(None, description="Its password or App Password (AUTH LOGIN).")
-    tenant_id: Annotated[str | None, AfterValidator(check_tenant)] = Field(
-        None, description="OAuth 2.0: the Directory (tenant) ID."
-    )
-    client_id: Annotated[str | None, AfterValidator(check_client)] = Field(
+    tenant_id: TenantId = Field(None, description="OAuth 2.0: the Directory (tenant) ID.")
+    client_id: ClientId = Field(
         None, description="OAuth 2.0: the app's Application (client) ID; or that of a user-assigned managed identity."
     )
-    client_secret: Annotated[Secret, AfterValidator(check_client_secret)] = Field(
+    client_secret: ClientSecret = Field(
         None, description="OAuth 2.0 by a client secret: its Value. From a file, it is read again when it changes."
     )
-    client_secret_next: Annotated[Secret, AfterValidator(check_client_secret)] = Field(
+    client_secret_next: ClientSecret = Field(
         None, description="A second client secret for the days of a rotation: used when the first is refused."
     )
-    client_certificate: Annotated[Path | None, AfterValidator(_readable)] = Field(
+    client_certificate: ReadableFile = Field(
         None,
         description="OAuth 2.0 by a certificate: path of a PEM or PFX file with its RSA key, read again at each use.",
     )
     client_certificate_password: Secret = Field(None, description="The password of that file, if it has one.")
-    federated_token_file: Annotated[Path | None, AfterValidator(_readable)] = Field(
+    federated_token_file: ReadableFile = Field(
         None, description="OAuth 2.0 by workload identity federation: path of the token file, read again at each use."
     )
     managed_identity: bool = Field(False, description="OAuth 2.0 by the managed identity of this machine on Azure.")
@@ -145,6 +169,9 @@ class CredentialSettings(BaseModel):
     )
     token_scope: Annotated[str, AfterValidator(_scope)] = Field(
         _WORLDWIDE.token_scope, description="Scope of the tokens; by default as `POSTERN_CLOUD` says."
+    )
+    graph_url: Annotated[str, AfterValidator(_graph)] = Field(
+        _WORLDWIDE.graph_url, description="Address of Microsoft Graph; by default as `POSTERN_CLOUD` says."
     )
     token_ca_file: Annotated[Path | None, AfterValidator(validators.ca_file)] = Field(
         None, description="PEM file with the CA to trust at the token endpoint instead of the usual ones."
@@ -164,6 +191,17 @@ def check_login(given: CredentialSettings, place: SettingLocation) -> None:
     """Check that exactly one login method is given, and completely. Raises a setting error."""
     methods = [name for name in LOGIN_METHODS if getattr(given, name)]
     _check_one_method(methods, [name for name in _OF_AN_APP if getattr(given, name)], place)
+    _check_app(given, methods, place)
+
+
+def check_app(given: CredentialSettings, place: SettingLocation) -> None:
+    """Check that the credential of an app registration, without a mailbox, is complete. Raises a setting error."""
+    methods = [name for name in LOGIN_METHODS if getattr(given, name)]
+    _check_one_method(methods, ["client_id"], place)
+    _check_app(given, methods, place)
+
+
+def _check_app(given: CredentialSettings, methods: list[str], place: SettingLocation) -> None:
     if methods[0] in ("client_secret", "client_certificate", "federated_token_file"):
         _need(given, "tenant_id", "Set it to the Directory (tenant) ID of the app's Overview at " + _ENTRA, place)
         _need(given, "client_id", "Set it to the Application (client) ID of the app's Overview at " + _ENTRA, place)

@@ -10,19 +10,22 @@ PREFIX = "POSTERN_"
 class SettingLocation:
     """Location of a mailbox's settings: `table` is `pools[0].mailboxes[2]`, or "" for the top level.
 
-    `inherited` settings are taken from the top level.
+    `inherited` settings are taken from the top level. `prefix` is that of the names of all these settings.
     """
 
     table: str = ""
     inherited: frozenset[str] = frozenset()
+    prefix: str = ""
 
     def full_name(self, field: str) -> str:
         """Return the name at the start of an error line: `POSTERN_CLIENT_ID` or `pools[0].mailboxes[2].client_id`."""
-        return variable(field) if self._at_top(field) else f"{self.table}.{field}"
+        name = self.prefix + field
+        return variable(name) if self._at_top(field) else f"{self.table}.{name}"
 
     def short_name(self, field: str) -> str:
         """Return the name for use inside a sentence: `POSTERN_CLIENT_ID` or `client_id`."""
-        return variable(field) if self._at_top(field) else field
+        name = self.prefix + field
+        return variable(name) if self._at_top(field) else name
 
     def _at_top(self, field: str) -> bool:
         return not self.table or field in self.inherited

@@ -6,7 +6,7 @@ Without [[pools]] there is one pool, `default`, with the mailbox at top level.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from app.mail.message.address import parse_address
 from app.mail.routing import Routes
@@ -14,13 +14,14 @@ from app.settings import validators
 from app.settings.credential import check_certificate
 from app.settings.location import SettingLocation, variable
 from app.settings.mailbox import MailboxSettings
+from app.settings.trace import GraphAppSettings, check_readers, completed
 from app.settings.validators import setting_error
 
 ALONE = "default"  # the pool of the one mailbox
 _OF_ONE_MAILBOX = ("mailbox", "senders", "default_sender")
 
 
-class PoolSettings(BaseModel):
+class PoolSettings(GraphAppSettings):
     """A pool: mailboxes that may send as the same senders."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -38,6 +39,8 @@ class PoolSettings(BaseModel):
     trace_retry_unseen: bool | None = Field(
         None, description="Whether its emails that Exchange has not seen are sent again; by default as at top level."
     )
+    trace: bool | None = Field(None, description="`POSTERN_TRACE` for this pool alone.")
+    ndr: bool | None = Field(None, description="`POSTERN_NDR` for this pool alone.")
     mailboxes: tuple[MailboxSettings, ...] = Field(min_length=1, description="`[[pools.mailboxes]]`, at least one.")
 
 
@@ -47,7 +50,9 @@ Placed: TypeAlias = tuple[MailboxSettings, SettingLocation]
 def complete_pools(pools: Sequence[PoolSettings], top: Mapping[str, Any]) -> tuple[PoolSettings, ...]:
     """Return the pools with mailboxes completed from `top`, the other settings. Raises a setting error."""
     if not pools:
-        return (_alone(top),)
+        alone = _alone(top)
+        check_readers((alone,), ())
+        return (alone,)
     for name in _OF_ONE_MAILBOX:
         if top[name]:
             fix = "Move it into a pool, or take [[pools]] out of postern.toml"
@@ -57,9 +62,10 @@ def complete_pools(pools: Sequence[PoolSettings], top: Mapping[str, Any]) -> tup
         for i, pool in enumerate(pools)
     ]
     _check_certificates(one for row in placed for one in row)
-    completed = tuple(_with(pool, [one for one, _ in row], top) for pool, row in zip(pools, placed, strict=True))
-    _check_pools(completed)
-    return completed
+    whole = tuple(_with(pool, [one for one, _ in row], top) for pool, row in zip(pools, placed, strict=True))
+    _check_pools(whole)
+    check_readers(whole, pools)
+    return whole
 
 
 def routes(pools: Iterable[PoolSettings]) -> Routes:
@@ -82,8 +88,7 @@ def _alone(top: Mapping[str, Any]) -> PoolSettings:
 
 def _with(pool: PoolSettings, mailboxes: Sequence[MailboxSettings], top: Mapping[str, Any]) -> PoolSettings:
     senders = pool.senders or tuple(one.mailbox for one in mailboxes)
-    retry = top["trace_retry_unseen"] if pool.trace_retry_unseen is None else pool.trace_retry_unseen
-    return pool.model_copy(update={"mailboxes": tuple(mailboxes), "senders": senders, "trace_retry_unseen": retry})
+    return pool.model_copy(update={"mailboxes": tuple(mailboxes), "senders": senders, **completed(pool, top)})
 
 
 def _check_certificates(placed: Iterable[Placed]) -> None:

@@ -26,7 +26,8 @@ def from_file(fields: Mapping[str, FieldInfo]) -> Table:
     names = secrets(fields)
     path = given(os.environ, CONFIG)
     _read_secrets(document, names, f"{path}: ")
-    for _, mailboxes in pools(document):
+    for (at, pool), mailboxes in pools(document):
+        _read_secrets(pool, names, f"{path}: {at}.")
         for place, mailbox in mailboxes:
             _read_secrets(mailbox, names, f"{path}: {place}.")
     return document

@@ -1,17 +1,64 @@
-"""Settings of the reader of Exchange's message trace: the apps that read, one for each tenant."""
+"""Settings of the readers of what became of emails: Exchange's message trace, and non-delivery reports in mailboxes.
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-from urllib.parse import urlsplit
+Both read Microsoft Graph with one app: the pool's own, that of the top level, or, without one, that of the mailbox.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
 
 from app.frozen import frozen
-from app.settings.location import variable
+from app.settings.credential import (
+    CLOUDS,
+    ClientId,
+    ClientSecret,
+    CredentialSettings,
+    ReadableFile,
+    Secret,
+    TenantId,
+    check_app,
+    check_certificate,
+)
+from app.settings.location import SettingLocation
 from app.settings.mailbox import MailboxSettings
-from app.settings.pools import PoolSettings
 from app.settings.validators import setting_error
 
-GRAPH = "https://graph.microsoft.com"
-_LOGIN = ("password", "client_secret_next", "client_certificate", "client_certificate_password", "federated_token_file")
+if TYPE_CHECKING:
+    from app.settings.pools import PoolSettings
+
+PREFIX = "trace_"
+_SWITCHES = ("trace", "ndr", "trace_retry_unseen")
+_TRACED_CLOUDS = ("worldwide",)
+_REPORTING_CLOUDS = ("worldwide", "gcc-high", "dod")
+
+
+class GraphAppSettings(BaseModel):
+    """Fields of the app registration that reads; those of a login, with a prefix."""
+
+    trace_tenant_id: TenantId = Field(
+        None,
+        description="The Directory (tenant) ID of an app for the message trace and non-delivery reports; by default the"
+        " mailboxes' app.",
+    )
+    trace_client_id: ClientId = Field(
+        None, description="The Application (client) ID of this app; or that of a user-assigned managed identity."
+    )
+    trace_client_secret: ClientSecret = Field(None, description="The client secret of this app.")
+    trace_client_secret_next: ClientSecret = Field(
+        None, description="A second client secret of this app for the days of a rotation."
+    )
+    trace_client_certificate: ReadableFile = Field(
+        None, description="The certificate of this app: path of a PEM or PFX file with its RSA key."
+    )
+    trace_client_certificate_password: Secret = Field(None, description="The password of that file, if it has one.")
+    trace_federated_token_file: ReadableFile = Field(
+        None, description="Workload identity federation for this app: path of the token file."
+    )
+    trace_managed_identity: bool = Field(False, description="Read with the managed identity of this machine on Azure.")
+
+
+APP_FIELDS = tuple(GraphAppSettings.model_fields)
 
 
 @frozen
@@ -19,54 +66,118 @@ class TraceApp:
     """App that reads the trace of a tenant, as the settings of a mailbox, and the pools with its mailboxes."""
 
     tenant: str
-    pools: tuple[PoolSettings, ...]
+    pools: "tuple[PoolSettings, ...]"
     login: MailboxSettings
 
 
-def check_graph_url(value: str) -> str:
-    """Return the base address of Microsoft Graph without a slash at its end. Raises a setting error."""
-    parts = urlsplit(value)
-    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.username is not None:
-        raise setting_error(None, "is not the address of Microsoft Graph", f"Give https:// and the host alone: {GRAPH}")
-    return value.rstrip("/")
+@frozen
+class ReportMailbox:
+    """Mailbox that is read for non-delivery reports, the app that reads, and the sender patterns of the tenant."""
+
+    mailbox: str
+    senders: tuple[str, ...]
+    login: MailboxSettings
 
 
-def check_trace(pools: Iterable[PoolSettings], top: Mapping[str, Any]) -> None:
-    """Check that every tenant has an app that can read its trace. Raises a setting error."""
-    if not top["trace"]:
-        return
-    if top["cloud"] != "worldwide" and top["graph_url"] == GRAPH:
-        what = f"is true, and the cloud {top['cloud']} has no message trace in Microsoft Graph"
-        raise setting_error(variable("trace"), what, "Set it to false")
-    given = [name for name in ("trace_tenant_id", "trace_client_id", "trace_client_secret") if top[name]]
-    missing = [name for name in ("trace_tenant_id", "trace_client_id", "trace_client_secret") if name not in given]
-    if given and missing:
-        raise setting_error(variable(missing[0]), "is missing", f"Set it, or take {variable(given[0])} out")
-    passwords = [one.mailbox for pool in pools for one in pool.mailboxes if one.password]
-    if not given and passwords:
-        fix = "Set POSTERN_TRACE_TENANT_ID, POSTERN_TRACE_CLIENT_ID and POSTERN_TRACE_CLIENT_SECRET"
-        raise setting_error(variable("trace"), f"is true, and {passwords[0]} has no app to read the trace with", fix)
+def completed(pool: "PoolSettings", top: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a pool that the top level completes. An app of its own replaces that of the top level."""
+    changes = {name: top[name] if getattr(pool, name) is None else getattr(pool, name) for name in _SWITCHES}
+    if not _has_app(pool):
+        changes |= {name: top[name] for name in APP_FIELDS}
+    return changes
 
 
-def trace_apps(pools: Iterable[PoolSettings], top: Any) -> list[TraceApp]:
-    """Return one app for each tenant: that of POSTERN_TRACE_CLIENT_ID, or those of the mailboxes."""
+def check_readers(pools: Sequence["PoolSettings"], given: Sequence["PoolSettings"]) -> None:
+    """Check that there is an app for everything that is read. `given`: the pools before their completion.
+
+    Raises a setting error.
+    """
+    places = [
+        SettingLocation(f"pools[{number}]" if own and _has_app(own) else "", prefix=PREFIX)
+        for number, own in enumerate(given or [None])
+    ]
+    for pool, place in zip(pools, places, strict=True):
+        if not pool.trace and not pool.ndr:
+            continue
+        for one in pool.mailboxes:
+            _check_cloud(pool, one)
+        if _has_app(pool):
+            _check_credential(pool, place)
+            continue
+        password = next((one.mailbox for one in pool.mailboxes if one.password), None)
+        if password is not None:
+            names = [place.short_name(name) for name in ("tenant_id", "client_id", "client_secret")]
+            what = f"is true, and {password} has no app to read with"
+            fix = f"Set {names[0]}, {names[1]} and {names[2]}"
+            raise setting_error(SettingLocation().full_name("trace" if pool.trace else "ndr"), what, fix)
+
+
+def trace_apps(pools: Iterable["PoolSettings"]) -> list[TraceApp]:
+    """Return one app for each tenant whose trace is read: that of its first pool."""
     found: dict[str, dict[str, PoolSettings]] = {}
     logins: dict[str, MailboxSettings] = {}
     for pool in pools:
-        for one in pool.mailboxes:
-            tenant = top.trace_tenant_id or one.tenant_id or "managed identity"
+        for one in pool.mailboxes if pool.trace else ():
+            tenant = _tenant(pool, one)
             found.setdefault(tenant, {})[pool.name] = pool
-            logins.setdefault(tenant, _login(one, top))
+            logins.setdefault(tenant, _login(pool, one))
     return [TraceApp(tenant, tuple(found[tenant].values()), login) for tenant, login in logins.items()]
 
 
-def _login(one: MailboxSettings, top: Any) -> MailboxSettings:
-    changes: dict[str, Any] = {"token_scope": f"{top.graph_url}/.default"}
-    if top.trace_client_id:
-        changes |= dict.fromkeys(_LOGIN) | {
-            "managed_identity": False,
-            "tenant_id": top.trace_tenant_id,
-            "client_id": top.trace_client_id,
-            "client_secret": top.trace_client_secret,
-        }
+def report_mailboxes(pools: Sequence["PoolSettings"]) -> list[ReportMailbox]:
+    """Return the mailboxes that are read for non-delivery reports."""
+    senders = _senders(pools)
+    return [
+        ReportMailbox(one.mailbox, senders[_tenant(pool, one)], _login(pool, one))
+        for pool in pools
+        if pool.ndr
+        for one in pool.mailboxes
+    ]
+
+
+def _check_cloud(pool: "PoolSettings", one: MailboxSettings) -> None:
+    for name, clouds, what in (
+        ("trace", _TRACED_CLOUDS, "message trace"),
+        ("ndr", _REPORTING_CLOUDS, "delta query of messages"),
+    ):
+        if getattr(pool, name) and one.cloud not in clouds and one.graph_url == CLOUDS[one.cloud].graph_url:
+            sentence = f"is true, and the cloud {one.cloud} has no {what} in Microsoft Graph"
+            raise setting_error(SettingLocation().full_name(name), sentence, "Set it to false")
+
+
+def _check_credential(pool: "PoolSettings", place: SettingLocation) -> None:
+    given = _credential(pool)
+    check_app(given, place)
+    if given.client_certificate is not None:
+        check_certificate(given.client_certificate, given.client_certificate_password, place)
+
+
+def _has_app(settings: GraphAppSettings) -> bool:
+    return any(getattr(settings, name) for name in APP_FIELDS)
+
+
+def _credential(settings: GraphAppSettings) -> CredentialSettings:
+    """Return the credential of the app, which has values of the top level without validation."""
+    return CredentialSettings.model_construct(
+        **{name.removeprefix(PREFIX): getattr(settings, name) for name in APP_FIELDS}
+    )
+
+
+def _tenant(pool: "PoolSettings", one: MailboxSettings) -> str:
+    return pool.trace_tenant_id or one.tenant_id or "managed identity"
+
+
+def _senders(pools: Iterable["PoolSettings"]) -> dict[str, tuple[str, ...]]:
+    """Return the sender patterns of each tenant."""
+    found: dict[str, tuple[str, ...]] = {}
+    for pool in pools:
+        for tenant in {_tenant(pool, one): None for one in pool.mailboxes}:
+            found[tenant] = (*found.get(tenant, ()), *pool.senders)
+    return found
+
+
+def _login(pool: "PoolSettings", one: MailboxSettings) -> MailboxSettings:
+    changes: dict[str, Any] = {"token_scope": f"{one.graph_url}/.default"}
+    if _has_app(pool):
+        changes |= {"password": None, **{name.removeprefix(PREFIX): getattr(pool, name) for name in APP_FIELDS}}
     return one.model_copy(update=changes)

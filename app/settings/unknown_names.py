@@ -42,9 +42,14 @@ def _check_file(known: Names, environ: Mapping[str, str]) -> None:
     files = {f"{name}_file" for name in known.secret}
     _check_table(document, known.top | files, path)
     for (place, pool), mailboxes in pools(document):
-        _check_table(pool, known.pool, f"{path}: {place}")
+        _check_table(pool, _with_files(known.pool, files), f"{path}: {place}")
         for at, mailbox in mailboxes:
-            _check_table(mailbox, known.mailbox | (files & {f"{name}_file" for name in known.mailbox}), f"{path}: {at}")
+            _check_table(mailbox, _with_files(known.mailbox, files), f"{path}: {at}")
+
+
+def _with_files(names: frozenset[str], files: set[str]) -> frozenset[str]:
+    """Return the names, and those of the files of secrets among them."""
+    return names | (files & {f"{name}_file" for name in names})
 
 
 def _check_table(table: Iterable[str], names: Collection[str], place: str) -> None:

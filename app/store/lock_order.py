@@ -26,7 +26,7 @@ from app.store.queue import (
     takeover,
 )
 from app.store.suppressions import entries
-from app.store.trace import apply, readers, unseen
+from app.store.trace import apply, folders, readers, unseen
 from app.store.webhooks import deliveries, endpoints, outbox
 
 _IN_ORDER: Sequence[Verb[Any, Any]] = (
@@ -74,6 +74,7 @@ _IN_ORDER: Sequence[Verb[Any, Any]] = (
     readers.hold,
     readers.advance,
     readers.release,
+    folders.advance_folder,
     apply.apply,
     unseen.mark_unseen,
     entries.add,

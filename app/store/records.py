@@ -158,18 +158,21 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRecord:
-    """Delivery to a recipient as Exchange's message trace reported it at `at`. `network_id` is Exchange's id."""
+    """Delivery to a recipient as Exchange reported it at `at`.
+
+    `network_id` is Exchange's id; None: only a non-delivery report is known.
+    """
 
     state: DeliveryState
     at: float
-    network_id: UUID
+    network_id: UUID | None
     cause: Cause
     duplicate_id: UUID | None = None  # of a second message with the same Message-ID and recipient
 
 
 @dataclass(frozen=True, slots=True)
 class RecipientRecord:
-    """One stored recipient. `delivery` None: the message trace has reported nothing."""
+    """One stored recipient. `delivery` None: nothing has been reported of it."""
 
     address: str
     state: RecipientState

@@ -309,13 +309,13 @@ webhook_deliveries = Table(
 )
 
 traces = Table(
-    "traces",  # what Exchange's message trace reported of a recipient; a row from the first report on
+    "traces",  # what Exchange reported of a recipient, in its trace or by a report; a row from the first report on
     metadata,
     Column("message_id", Uuid, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True),
     Column("address", Text, primary_key=True),
     Column("state", Text, nullable=False),
     Column("at", Double, nullable=False),  # time at which Postern read the state
-    Column("network_id", Uuid, nullable=False),  # Exchange's id of the message
+    Column("network_id", Uuid),  # Exchange's id of the message; NULL: only a non-delivery report is known
     Column("code", Text, nullable=False),  # enhanced status code of a bounce or delay, or ""
     Column("cause", Text, nullable=False),
     Column("duplicate_id", Uuid),  # network id of a second message with the same Message-ID and recipient
@@ -323,15 +323,26 @@ traces = Table(
 )
 
 trace_readers = Table(
-    "trace_readers",  # readers of the message trace, one for each tenant
+    "trace_readers",  # readers of the message trace, one for each tenant, and of reports, one for each mailbox
     metadata,
-    Column("tenant", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),  # or the address of the mailbox
     Column("holder", Uuid),  # the replica that reads
     Column("token", BigInteger, nullable=False),  # fencing token: grows with every change of the holder
     Column("until", Double, nullable=False),  # of the holder's lease, by the database's clock
     Column("watermark", Double),  # every row received until then (by Exchange's clock) has been read
     Column("swept_at", Double),  # latest pass over older rows
     Column("requests", JSON, nullable=False),  # of the last minutes: time (by Exchange's clock) and number
+    sqlite_with_rowid=False,
+)
+
+report_folders = Table(
+    "report_folders",  # folders that are read for non-delivery reports
+    metadata,
+    Column("mailbox", Text, primary_key=True),
+    Column("folder", Text, primary_key=True),
+    Column("link", Text),  # where Graph continues; NULL: from the start
+    Column("read_at", Double),  # start of the last complete round (by Exchange's clock)
+    Column("waiting", JSON, nullable=False),  # reports before our own settlement: Graph's id, time of reception
     sqlite_with_rowid=False,
 )
 

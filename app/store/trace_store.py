@@ -1,15 +1,18 @@
-"""Verbs of the reader of Exchange's message trace."""
+"""Verbs of the readers of Exchange's message trace and of non-delivery reports."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
+from app.mail.ndr.belief import SentEmail
 from app.store.db.reader import Reader as DatabaseReader
 from app.store.db.writer import Writer
-from app.store.trace import apply, match, readers, unseen
+from app.store.trace import apply, folders, match, readers, sent, unseen
+from app.store.trace.folders import FolderAdvance
 from app.store.trace.records import (
     Applied,
+    FolderProgress,
     HoldRequest,
     Match,
     Position,
@@ -24,7 +27,9 @@ from app.store.trace.records import (
 
 
 class TraceStore:
-    """Part of the store for the message trace. Every method raises StoreUnavailableError if there is no database.
+    """Part of the store for the message trace and for non-delivery reports.
+
+    Every method raises StoreUnavailableError if there is no database.
 
     Writes are fenced by the reader: after another replica has taken over, they change nothing.
     """
@@ -35,7 +40,7 @@ class TraceStore:
         self.suppression_lifetime: float | None = None  # seconds, after a bounce; None: no end; 0: none
 
     async def hold(self, request: HoldRequest) -> Position | None:
-        """Take or renew the lease of a tenant's reader. None: another replica has it."""
+        """Take or renew the lease of a tenant's or mailbox's reader. None: another replica has it."""
         return await self._write(readers.hold, request)
 
     async def release(self, reader: Reader) -> None:
@@ -61,6 +66,18 @@ class TraceStore:
     async def oldest_unknown(self) -> float | None:
         """Return when the last attempt of the oldest held email with an unknown outcome ended; None without one."""
         return await self._read(unseen.oldest_unknown)
+
+    async def folders(self, mailbox: str) -> Mapping[str, FolderProgress]:
+        """Return the progress of reading the folders of a mailbox for non-delivery reports, by folder."""
+        return await self._read(partial(folders.folders, mailbox=mailbox))
+
+    async def advance_folder(self, reader: Reader, progress: FolderProgress) -> bool:
+        """Store the progress of a folder of the reader's mailbox. False: the lease was lost."""
+        return await self._write(folders.advance_folder, FolderAdvance(reader, progress))
+
+    async def sent_emails(self, message_ids: Iterable[str], scope: Scope) -> list[tuple[UUID, SentEmail]]:
+        """Return the emails with these Message-IDs, each with its id, and once for every mailbox that has sent it."""
+        return await self._read(partial(sent.sent_emails, message_ids=message_ids, scope=scope))
 
     async def mark_unseen(self, request: Unseen) -> UnseenFound:
         """Explain, or send again, held emails that Exchange's trace should contain and does not: all of them."""

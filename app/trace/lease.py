@@ -1,17 +1,22 @@
-"""Lease of a reader: one replica reads a tenant or a mailbox, and every write of it is fenced by the lease's token.
+"""Readers under a lease: one replica reads a tenant or a mailbox, and every write is fenced by the lease's token.
 
-It is stored and counts by the database's clock, so a replica that died is replaced when it ends.
+The lease is stored and counts by the database's clock, so a replica that died is replaced when it ends.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.background import Step, run_periodically
+from app.background import run_periodically
+from app.clock import Clock
 from app.store.errors import StoreUnavailableError
 from app.store.trace.records import HoldRequest, Position
 from app.store.trace_store import TraceStore
+from app.trace.graph import GraphError
+
+PASS_INTERVAL = 60.0  # seconds between passes
 
 
 class LostReaderError(Exception):
@@ -26,32 +31,86 @@ class LeaseConfig:
     renew_interval: float = 3.0
 
 
-class ReaderLease:
-    """Lease with a name. `position` is None while another replica has it."""
+class LeasedReader(ABC):
+    """Tasks of a reader. `name` is that of its tasks in the log, `subject` the tenant or the mailbox that it reads.
 
-    def __init__(self, store: TraceStore, name: str, replica: UUID, config: LeaseConfig) -> None:
+    `position` is None while another replica has the lease. `replica` identifies this process.
+    """
+
+    def __init__(
+        self, name: str, subject: str, store: TraceStore, clock: Clock, replica: UUID, lease: LeaseConfig
+    ) -> None:
         self.position: Position | None = None
+        self._name = name
         self._store = store
-        self._request = HoldRequest(name, replica, config.seconds)
-        self._interval = config.renew_interval
+        self._clock = clock
+        self._hold = HoldRequest(subject, replica, lease.seconds)
+        self._interval = lease.renew_interval
+        self._task: asyncio.Task[None] | None = None
 
-    async def run(self, name: str, renew: Step, step: Step) -> None:
-        """Run `renew`, which calls `take`, and `step`, until cancelled. After that, the lease ends by time."""
+    def start(self) -> None:
+        """Start the tasks."""
+        self._task = asyncio.create_task(self.run())
+
+    async def run(self) -> None:
+        """Read until cancelled. After that, the lease ends by time."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(run_periodically(f"{name} lease", renew, interval=self._interval))
-            tasks.create_task(run_periodically(name, step, interval=self._interval))
+            tasks.create_task(run_periodically(f"{self._name} lease", self._renew, interval=self._interval))
+            tasks.create_task(run_periodically(self._name, self._advance, interval=self._interval))
 
-    async def take(self) -> bool:
-        """Take or renew the lease; return whether it was taken now. Raises StoreUnavailableError."""
-        held = await self._store.hold(self._request)
-        before, taken = self.position, held is not None
-        if held is not None and before is not None and held.reader == before.reader:
-            return False  # the progress in `before` may be newer
-        self.position = held
-        return taken
-
-    async def release(self) -> None:
-        """End the lease, so that another replica reads at once."""
+    async def stop(self) -> None:
+        """Stop, and let another replica read at once."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         if self.position is not None:
             with suppress(StoreUnavailableError):  # the lease ends by time
                 await self._store.release(self.position.reader)
+        await self.close()
+
+    async def _renew(self) -> None:
+        held = await self._store.hold(self._hold)
+        if held is None:
+            self.position = None
+            self.released()
+        elif self.position is None or held.reader != self.position.reader:
+            self.taken(held)
+            self.position = held
+
+    async def _advance(self) -> float | None:
+        """Run a pass if this replica reads; return the real seconds to the next one."""
+        if (position := self.position) is None:
+            return None
+        try:
+            await self.read(position)
+        except LostReaderError:
+            self.position = None
+            return None
+        except GraphError as error:
+            self.failed(error)
+        self.measure()
+        return PASS_INTERVAL / self._clock.speed
+
+    @abstractmethod
+    async def read(self, position: Position) -> None:
+        """Run one pass. Raises GraphError, LostReaderError, StoreUnavailableError."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close the connections."""
+
+    @abstractmethod
+    def failed(self, error: GraphError) -> None:
+        """Log an error."""
+
+    @abstractmethod
+    def measure(self) -> None:
+        """Update the metrics after a pass."""
+
+    @abstractmethod
+    def released(self) -> None:
+        """Remove the metrics, because another replica reads."""
+
+    @abstractmethod
+    def taken(self, position: Position) -> None:
+        """Continue where the previous holder of the lease was."""

@@ -35,7 +35,7 @@ class PageProcessor:
         self._clock = clock
         self._find_cause = find_cause
         self._scope = scope
-        self._seen: OrderedDict[tuple[UUID, str], DeliveryState | None] = OrderedDict()
+        self._seen: OrderedDict[tuple[UUID | None, str], DeliveryState | None] = OrderedDict()
 
     async def process(self, reader: Reader, rows: Sequence[TraceRow], service_time: float) -> None:
         """Apply the rows that are new or changed. Raises LostReaderError, StoreUnavailableError."""
@@ -62,7 +62,7 @@ class PageProcessor:
             raise LostReaderError
         for report, match in zip(wanted, applied.matches, strict=True):
             self._remember(report, match)
-        _log(applied)
+        report_applied(applied)
 
     async def _with_cause(self, report: Report, match: Match, service_time: float) -> Report | None:
         """Return the report with its cause, if it has one; None: it has to wait for the next pass."""
@@ -83,15 +83,16 @@ class PageProcessor:
             self._seen.popitem(last=False)
 
 
-def _key(row: TraceRow) -> tuple[UUID, str]:
+def _key(row: TraceRow) -> tuple[UUID | None, str]:
     return row.network_id, recipient_key(row.recipient)
 
 
-def _log(applied: Applied) -> None:
+def report_applied(applied: Applied, key: str = "message trace") -> None:
+    """Count and log the effects of reports. `key`: the source of the reports."""
     for state in applied.states:
         metrics.delivery_reported(state)
     for email in applied.confirmed:
-        logs.confirmed(email, key="message trace")
+        logs.confirmed(email, key=key)
     for email in applied.duplicates:
         metrics.duplicate_seen()
         logs.duplicate_seen(email)

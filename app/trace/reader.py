@@ -6,7 +6,6 @@ died, or could not read for hours, misses nothing; a row that is read again chan
 Rule 3: no more than the budget of requests is sent, and Retry-After is obeyed.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -25,11 +24,10 @@ from app.trace import graph, window
 from app.trace.budget import RequestBudget
 from app.trace.client import GraphClient, Page
 from app.trace.graph import GraphError
-from app.trace.lease import LeaseConfig, LostReaderError, ReaderLease
+from app.trace.lease import LeaseConfig, LeasedReader, LostReaderError
 from app.trace.page import PageProcessor
 from app.trace.window import TimeRange
 
-PASS_INTERVAL = 60.0  # seconds between passes
 DETAILS_RESERVE = 20  # requests that the details leave for pages
 
 T = TypeVar("T")
@@ -44,8 +42,8 @@ class TraceConfig:
     settle_hours: float
 
 
-class TraceReader:
-    """Tasks of the reader. `replica` identifies this process."""
+class TraceReader(LeasedReader):
+    """Reader of one tenant."""
 
     def __init__(
         self,
@@ -56,54 +54,30 @@ class TraceReader:
         replica: UUID,
         lease: LeaseConfig | None = None,
     ) -> None:
-        self._store = store
-        self._clock = clock
+        super().__init__("trace", config.tenant, store, clock, replica, lease or LeaseConfig())
         self._client = client
         self._config = config
         self._replica = replica
-        self._lease = ReaderLease(store, config.tenant, replica, lease or LeaseConfig())
         self._budget = RequestBudget(store, clock, client.service_time)
         self._pages = PageProcessor(store, clock, self._find_cause, config.scope)
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Start the tasks."""
-        self._task = asyncio.create_task(self.run())
+    def taken(self, position: Position) -> None:
+        """Count the requests of the previous holder of the lease."""
+        self._budget.restore(position.requests)
 
-    async def run(self) -> None:
-        """Read until cancelled. After that, the lease ends by time."""
-        await self._lease.run("trace", self._renew, self._advance)
+    def released(self) -> None:
+        """Remove the metrics of the tenant."""
+        metrics.trace_released(self._config.tenant)
 
-    async def stop(self) -> None:
-        """Stop, and let another replica read at once."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._lease.release()
+    def failed(self, error: GraphError) -> None:
+        """Log an error."""
+        logs.trace_failed(self._config.tenant, reason=str(error))
+
+    async def close(self) -> None:
+        """Close the connections."""
         await self._client.close()
 
-    async def _renew(self) -> None:
-        if await self._lease.take() and (position := self._lease.position) is not None:
-            self._budget.restore(position.requests)
-        if self._lease.position is None:
-            metrics.trace_released(self._config.tenant)
-
-    async def _advance(self) -> float | None:
-        """Run a pass if this replica reads; return the real seconds to the next one."""
-        position = self._lease.position
-        if position is None:
-            return None
-        try:
-            await self._pass(position)
-        except LostReaderError:
-            self._lease.position = None
-            return None
-        except GraphError as error:
-            logs.trace_failed(self._config.tenant, reason=str(error))
-        self._measure()
-        return PASS_INTERVAL / self._clock.speed
-
-    async def _pass(self, position: Position) -> None:
+    async def read(self, position: Position) -> None:
         """Read the newest rows; at times, read older ones again."""
         reader = position.reader
         if position.watermark is None:  # the answer tells Microsoft's time, which the range needs
@@ -135,7 +109,7 @@ class TraceReader:
     async def _progress(self, position: Position, progress: Progress) -> Position:
         if not await self._store.advance(progress):
             raise LostReaderError
-        position = self._lease.position = Position(
+        position = self.position = Position(
             position.reader,
             position.watermark if progress.watermark is None else progress.watermark,
             position.swept_at if progress.swept_at is None else progress.swept_at,
@@ -159,13 +133,11 @@ class TraceReader:
             await self._budget.take(reader)
             return await send()
 
-        return await graph.repeat(
-            once, self._clock, lambda error: logs.trace_failed(self._config.tenant, reason=str(error))
-        )
+        return await graph.repeat(once, self._clock, self.failed)
 
     async def _find_cause(self, row: TraceRow, state: DeliveryState) -> Cause | None:
         """Return the cause in the details of a row; None if it cannot be read now."""
-        position = self._lease.position
+        position = self.position
         if position is None:
             raise LostReaderError
         if self._budget.left <= DETAILS_RESERVE:
@@ -173,11 +145,12 @@ class TraceReader:
         try:
             return cause_of(await self._request(position.reader, lambda: self._client.details(row)), state)
         except GraphError as error:
-            logs.trace_failed(self._config.tenant, reason=str(error))
+            self.failed(error)
             return None
 
-    def _measure(self) -> None:
-        position = self._lease.position
+    def measure(self) -> None:
+        """Update lag and budget."""
+        position = self.position
         if position is not None and position.watermark is not None:
             lag = self._client.service_time() - position.watermark
             metrics.trace_measured(self._config.tenant, lag=lag, requests_left=self._budget.left)

@@ -60,7 +60,7 @@ class Tag(TypedDict):
 
 
 class Delivery(TypedDict):
-    """Delivery to one recipient after Office 365 accepted it, according to Exchange's message trace."""
+    """Delivery to one recipient after Office 365 accepted it, by Exchange's message trace or a non-delivery report."""
 
     state: Annotated[
         DeliveryState,
@@ -69,7 +69,9 @@ class Delivery(TypedDict):
     at: Annotated[Timestamp, describe("Time at which Postern read this state.")]
     cause: Annotated[str | None, describe("The words of the server that refused or delayed it.")]
     explanation: Annotated[str | None, describe("The meaning of the cause in plain words.")]
-    trace_id: Annotated[Id, describe("The Message trace ID of the message.")]
+    trace_id: Annotated[
+        Id | None, describe("The Message trace ID of the message; null if only a non-delivery report is known.")
+    ]
     duplicate_trace_id: Annotated[Id | None, describe("That of a second copy which Exchange accepted.")]
 
 
@@ -79,7 +81,7 @@ class Recipient(TypedDict):
     address: str
     state: RecipientState
     reply: str | None
-    delivery: NotRequired[Annotated[Delivery, describe("Absent until Exchange's message trace has a row for it.")]]
+    delivery: NotRequired[Annotated[Delivery, describe("Absent until Exchange reports it.")]]
 
 
 class Failure(TypedDict):
@@ -227,7 +229,7 @@ def _recipient(one: RecipientRecord) -> Recipient:
             "at": iso(delivery.at),
             "cause": delivery.cause.text or None,
             "explanation": explain_cause(delivery.state, delivery.cause),
-            "trace_id": str(delivery.network_id),
+            "trace_id": None if delivery.network_id is None else str(delivery.network_id),
             "duplicate_trace_id": None if delivery.duplicate_id is None else str(delivery.duplicate_id),
         }
     return shown

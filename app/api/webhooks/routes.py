@@ -53,7 +53,7 @@ class WebhookRoutes:
         webhook = Webhook(uuid4(), body.endpoint, body.events, self._context.clock.now(), (secret,))
         await self._context.store.create_webhook(webhook)
         logs.webhook_changed(webhook.id, what="created", key=request.actor.name)
-        return view.with_secret(webhook, traced=self._context.traced)
+        return view.with_secret(webhook, self._context.never_sent)
 
     @_operation(
         "GET /webhooks",
@@ -64,7 +64,7 @@ class WebhookRoutes:
     async def list_webhooks(self, query: Annotated[ListQuery, Query()]) -> schema.WebhookList:
         """List the webhooks."""
         found = await self._context.store.webhooks()
-        return list_part(schema.WebhookList, [view.webhook(one, traced=self._context.traced) for one in found], query)
+        return list_part(schema.WebhookList, [view.webhook(one, self._context.never_sent) for one in found], query)
 
     @_operation(
         "GET /webhooks/{id}",
@@ -74,7 +74,7 @@ class WebhookRoutes:
     )
     async def get_webhook(self, id: _WebhookId) -> view.WebhookWithSecret:
         """Get a webhook."""
-        return view.with_secret(await self._webhook(id), traced=self._context.traced)
+        return view.with_secret(await self._webhook(id), self._context.never_sent)
 
     @_operation(
         "PATCH /webhooks/{id}",

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from app.api.http.headers import timestamp
 from app.api.openapi.types import Id, Timestamp, describe
 from app.mail.times import iso
-from app.mail.webhook.rules import TRACE_EVENTS, UNSUPPORTED_EVENTS, EventType
+from app.mail.webhook.rules import EventType
 from app.store.webhooks.records import Delivery, DeliveryAttempt, DeliveryState, Webhook, WebhookStatus
 
 EventStatus = Literal["pending", "attempting", "success", "failed"]
@@ -66,9 +66,8 @@ class WebhookTry(TypedDict):
     sent_at: Timestamp
 
 
-def webhook(one: Webhook, *, traced: bool) -> WebhookObject:
-    """Return a webhook without its secret. `traced`: Exchange's message trace is read."""
-    never = UNSUPPORTED_EVENTS if traced else UNSUPPORTED_EVENTS | TRACE_EVENTS
+def webhook(one: Webhook, never_sent: frozenset[str]) -> WebhookObject:
+    """Return a webhook without its secret. `never_sent`: types that are accepted and never sent."""
     return {
         "object": "webhook",
         "id": str(one.id),
@@ -76,14 +75,14 @@ def webhook(one: Webhook, *, traced: bool) -> WebhookObject:
         "status": one.status,
         "endpoint": one.endpoint,
         "events": one.events,
-        "never_sent": [kind for kind in one.events if kind in never],
+        "never_sent": [kind for kind in one.events if kind in never_sent],
         "disabled_reason": one.reason,
     }
 
 
-def with_secret(one: Webhook, *, traced: bool) -> WebhookWithSecret:
+def with_secret(one: Webhook, never_sent: frozenset[str]) -> WebhookWithSecret:
     """Return a webhook with its newest secret."""
-    return {**webhook(one, traced=traced), "signing_secret": one.secrets[0].value}
+    return {**webhook(one, never_sent), "signing_secret": one.secrets[0].value}
 
 
 def event(one: Delivery) -> WebhookEvent:

@@ -16,7 +16,7 @@ from app.api.webhooks.input import ReplayInput, WebhookInput, WebhookRevision
 from app.console.api import read_input
 from app.console.request import ConsoleRequest, PageError
 from app.mail.times import DAY, HOUR, iso
-from app.mail.webhook.rules import TRACE_EVENTS, EventType
+from app.mail.webhook.rules import EventType
 from app.store.webhooks.records import Delivery, DeliveryState, Webhook, WebhookStatus
 
 ROWS_PER_PAGE = 50
@@ -184,7 +184,7 @@ def _secret_page(request: ConsoleRequest, id: UUID, secret: str, done: str) -> R
 
 def _event_choices(request: ConsoleRequest, chosen: Sequence[str] = ()) -> list[str]:
     """Return the types that this Postern can send, and those that are chosen already."""
-    possible = [str(one) for one in EventType if request.context.api.traced or one not in TRACE_EVENTS]
+    possible = [str(one) for one in EventType if one not in request.context.api.never_sent]
     return [*possible, *(one for one in chosen if one not in possible)]
 
 

@@ -3,12 +3,15 @@
 Rule 1: a row belongs to a recipient of an email with exactly its Message-ID and its recipient address.
 Rule 2: the first row gives a recipient its network id. A row with another one is of another email with the same
 Message-ID and recipient, or else it is a duplicate: Exchange has the email twice.
+Rule 3: a non-delivery report has no network id. If several emails have its Message-ID and recipient, it is about the
+one that has bounced, or else about the first that still can: read again, it changes no second one.
 """
 
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from app.mail.delivery.states import DeliveryState, next_state
 from app.mail.message.address import AddressError, normalize_address
 
 
@@ -17,6 +20,9 @@ class Candidate(Protocol):
 
     @property
     def network_id(self) -> UUID | None: ...
+
+    @property
+    def delivery(self) -> DeliveryState | None: ...
 
 
 C = TypeVar("C", bound=Candidate)
@@ -40,14 +46,22 @@ def email_id(message_id: str) -> UUID | None:
     return id if str(id) == local else None
 
 
-def assign(candidates: Iterable[C], network_id: UUID) -> tuple[C | None, bool]:
+def assign(candidates: Iterable[C], network_id: UUID | None) -> tuple[C | None, bool]:
     """Return the candidate that a row with this network id belongs to, and whether it is a duplicate of it.
 
-    None: there are no candidates.
+    None: there are no candidates. `network_id` None: the row is that of a non-delivery report.
     """
     ordered = list(candidates)
+    if network_id is None:
+        return _bounced(ordered), False
     same = next((one for one in ordered if one.network_id == network_id), None)
     fresh = next((one for one in ordered if one.network_id is None), None)
     if found := same or fresh:
         return found, False
     return (ordered[0], True) if ordered else (None, False)
+
+
+def _bounced(candidates: list[C]) -> C | None:
+    done = [one for one in candidates if one.delivery is DeliveryState.BOUNCED]
+    able = [one for one in candidates if next_state(one.delivery, DeliveryState.BOUNCED) is not None]
+    return next(iter([*done, *able, *candidates]), None)

@@ -14,10 +14,11 @@ _MAX_TEXT = 2_000  # characters of a member that is read
 class TraceRow:
     """Row of one message and one recipient (exchangeMessageTrace).
 
-    `network_id` is Exchange's id of the message, the same for all its recipients.
+    `network_id` is Exchange's id of the message, the same for all its recipients; None: the row is that of a
+    non-delivery report, which does not have it.
     """
 
-    network_id: UUID
+    network_id: UUID | None
     message_id: str  # without <>
     recipient: str
     received_at: float  # epoch seconds, whole, by Exchange's clock

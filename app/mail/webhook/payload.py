@@ -78,13 +78,16 @@ class EmailSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """Delivery to one recipient as Exchange's message trace reports it. `trace_id` is Exchange's id of the message."""
+    """Delivery to one recipient as Exchange reports it.
+
+    `trace_id` is Exchange's id of the message; None: only a non-delivery report is known.
+    """
 
     recipient: str
     state: DeliveryState
     at: float  # epoch seconds
     cause: Cause
-    trace_id: UUID
+    trace_id: UUID | None
 
 
 def delivery_event(report: DeliveryReport, facts: EmailSnapshot) -> WebhookEvent | None:
@@ -104,7 +107,7 @@ def delivery_event(report: DeliveryReport, facts: EmailSnapshot) -> WebhookEvent
         "state": report.state,
         "at": iso(report.at),
         "cause": _short(report.cause.text, _REPLY) or None,
-        "trace_id": str(report.trace_id),
+        "trace_id": None if report.trace_id is None else str(report.trace_id),
     }
     relay = {**_relay(facts), "delivery": delivery}
     return WebhookEvent(kind, facts.id.hex, report.at, _payload(kind, report.at, {**data, "relay": relay}))

@@ -38,12 +38,19 @@ class EventType(StrEnum):
 
 # Types of the Resend SDKs that no relay can detect. They are accepted in a subscription and never sent.
 UNSUPPORTED_EVENTS = frozenset(f"email.{word}" for word in ("clicked", "complained", "opened", "received"))
-# Types that only the reader of Exchange's message trace can observe.
-TRACE_EVENTS = frozenset({EventType.DELIVERED, EventType.BOUNCED})
+# Types that only Exchange can report: in its message trace, or, of a bounce, in a non-delivery report.
+_REPORTED_EVENTS = frozenset({EventType.DELIVERED, EventType.BOUNCED})
 
 _URL = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")  # RFC 3986 §2
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _MAX_NAME = 253  # characters
+
+
+def never_sent(*, traced: bool, reported: bool) -> frozenset[str]:
+    """Return the types that are never sent. `traced`: a message trace is read; `reported`: non-delivery reports are."""
+    if traced:
+        return UNSUPPORTED_EVENTS
+    return UNSUPPORTED_EVENTS | (_REPORTED_EVENTS - {EventType.BOUNCED} if reported else _REPORTED_EVENTS)
 
 
 class TargetError(ValueError):

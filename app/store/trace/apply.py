@@ -1,4 +1,4 @@
-"""Applies reports of the message trace: states, webhook events, held emails and suppressions, in one commit.
+"""Applies what the trace or a non-delivery report says: states, events, held emails, suppressions, in one commit.
 
 A report that was applied changes nothing when it is applied again, so a reader may read rows as often as it wants.
 """
@@ -13,7 +13,8 @@ from sqlalchemy import BindParameter, Connection, bindparam, func, select, updat
 
 from app.mail.delivery.bounce import NO_CAUSE
 from app.mail.delivery.states import DeliveryState
-from app.mail.lifecycle import TRACED, Event, MessageState, RecipientState, next_state
+from app.mail.lifecycle import REPORTED, TRACED, Event, MessageState, RecipientState, next_state
+from app.mail.suppression import SeenBy
 from app.mail.webhook.payload import DeliveryReport
 from app.store.db.dialect import execute_many, upsert
 from app.store.db.verb import each
@@ -28,6 +29,7 @@ from app.store.webhooks import outbox
 
 BATCH_SIZE = 200  # reports in one transaction: accepts wait for it
 ACTOR = Actor("message trace")
+_ACTORS = {SeenBy.TRACE: ACTOR, SeenBy.NDR: Actor("non-delivery report")}
 
 _BOUNCED = DeliveryState.BOUNCED
 _m, _r, _t = messages.c, recipients.c, traces.c
@@ -46,9 +48,11 @@ _PENDING = (
 _END = (
     update(messages)
     .where(_m.id == _OF)
-    .values(state=next_state(MessageState.HELD, Event.CONFIRM), ended_at=bindparam("now"), explanation=asdict(TRACED))
+    .values(state=next_state(MessageState.HELD, Event.CONFIRM), ended_at=bindparam("now"))
 )
+_EXPLANATIONS = {SeenBy.TRACE: TRACED, SeenBy.NDR: REPORTED}
 _DUPLICATE = update(traces).where(_t.message_id == _OF, _t.address == bindparam("to"))
+_IDENTIFY = update(traces).where(_t.message_id == _OF, _t.address == bindparam("to"))
 _POSSIBLE = update(messages).where(_m.id == _OF).values(possible_duplicate=True)
 
 
@@ -58,6 +62,7 @@ class _Changes:
 
     states: list[tuple[Candidate, Report]] = field(default_factory=list)
     duplicates: list[tuple[Candidate, UUID]] = field(default_factory=list)
+    identified: list[tuple[Candidate, UUID]] = field(default_factory=list)  # known by a non-delivery report before
     held: dict[UUID, list[str]] = field(default_factory=lambda: defaultdict(list))  # seen recipients of held emails
 
 
@@ -69,9 +74,9 @@ def apply(connection: Connection, batch: Reports) -> Applied | None:
     matcher, changes = Matcher(connection, batch.reports, batch.scope, lock=True), _Changes()
     order = sorted(range(len(batch.reports)), key=lambda place: batch.reports[place].row.received_at)
     matches = {place: _note(matcher, batch.reports[place], changes) for place in order}
-    confirmed = _confirm(connection, changes.held, batch.now)
+    confirmed = _confirm(connection, changes.held, batch)
     _write_states(connection, changes, batch)
-    _write_duplicates(connection, changes)
+    _write_ids(connection, changes)
     return Applied(
         matches=tuple(matches[place] for place in range(len(batch.reports))),
         states=tuple(report.state for _, report in changes.states if report.state is not None),
@@ -84,32 +89,40 @@ def _note(matcher: Matcher, report: Report, changes: _Changes) -> Match:
     match, found = matcher.find(report)
     if found is None:
         return match
-    if match is Match.DUPLICATE:
-        found.duplicate_id = report.row.network_id
-        changes.duplicates.append((found, report.row.network_id))
+    network_id = report.row.network_id
+    if match is Match.DUPLICATE and network_id is not None:
+        found.duplicate_id = network_id
+        changes.duplicates.append((found, network_id))
         return match
     if found.relay_state is RecipientState.PENDING:  # of a held email
         found.relay_state = RecipientState.RELAYED
         changes.held[found.email].append(found.address)
+    if found.network_id is None and network_id is not None and (match is Match.CHANGED or found.delivery is not None):
+        found.network_id = network_id
+        changes.identified.append((found, network_id))
     if match is Match.CHANGED:
-        found.delivery, found.network_id = report.state, report.row.network_id
+        found.delivery = report.state
         changes.states.append((found, report))
     return match
 
 
-def _confirm(connection: Connection, held: Mapping[UUID, Sequence[str]], now: float) -> tuple[UUID, ...]:
+def _confirm(connection: Connection, held: Mapping[UUID, Sequence[str]], batch: Reports) -> tuple[UUID, ...]:
     """Mark the recipients of held emails that Exchange has; end the emails without other pending recipients."""
     if not held:
         return ()
-    ids = sorted(held)
+    ids, now = sorted(held), batch.now
     execute_many(connection, _RELAYED, [{"of": id, "to": address} for id in ids for address in held[id]])
     left = {id for id, _ in connection.execute(_PENDING, {"ids": ids})}
     over = [id for id in ids if id not in left]
-    execute_many(connection, _END, [{"of": id, "now": now} for id in over])
+    explained = _END.values(explanation=asdict(_EXPLANATIONS[batch.seen_by]))
+    execute_many(connection, explained, [{"of": id, "now": now} for id in over])
     outbox.ended(connection, dict.fromkeys(over, now))
     audit.write(
         connection,
-        [Entry(now, ACTOR, Action.EMAIL_CONFIRMED, str(id), {"was": MessageState.HELD}) for id in over],
+        [
+            Entry(now, _ACTORS[batch.seen_by], Action.EMAIL_CONFIRMED, str(id), {"was": MessageState.HELD})
+            for id in over
+        ],
     )
     return tuple(over)
 
@@ -128,14 +141,16 @@ def _write_states(connection: Connection, changes: _Changes, batch: Reports) -> 
     reports: dict[UUID, list[DeliveryReport]] = defaultdict(list)
     for found, report in changes.states:
         if report.state is not None:
-            change = DeliveryReport(found.address, report.state, now, report.cause, report.row.network_id)
+            change = DeliveryReport(found.address, report.state, now, report.cause, found.network_id)
             reports[found.email].append(change)
     outbox.delivery_changed(connection, reports)
     bounces = [(id, one.recipient, one.cause) for id in reports for one in reports[id] if one.state is _BOUNCED]
     suppress(connection, bounces, batch)
 
 
-def _write_duplicates(connection: Connection, changes: _Changes) -> None:
+def _write_ids(connection: Connection, changes: _Changes) -> None:
+    known = [{"of": one.email, "to": one.address, "network_id": id} for one, id in changes.identified]
+    execute_many(connection, _IDENTIFY, known)
     rows = [{"of": one.email, "to": one.address, "duplicate_id": id} for one, id in changes.duplicates]
     execute_many(connection, _DUPLICATE, rows)
     execute_many(connection, _POSSIBLE, [{"of": row["of"]} for row in rows])
@@ -148,7 +163,7 @@ def _row(found: Candidate, report: Report, now: float) -> dict[str, Any]:
         "address": found.address,
         "state": report.state,
         "at": now,
-        "network_id": report.row.network_id,
+        "network_id": found.network_id,
         "code": _plain(cause.code),
         "cause": _plain(cause.text),
     }

@@ -60,7 +60,7 @@ class Matcher:
     def __init__(self, connection: Connection, reports: Iterable[Report], scope: Scope, *, lock: bool = False) -> None:
         """`lock`: no other transaction changes these emails until the commit."""
         called = {report.row.message_id for report in reports}
-        self._emails = _emails(connection, called, scope, lock=lock)
+        self._emails = find_emails(connection, called, scope, lock=lock)
         self._recipients = _recipients(connection, self._emails)
         self._known = {row.message_id for row in self._emails.values()}
 
@@ -70,6 +70,7 @@ class Matcher:
         if row.message_id not in self._known:
             return Match.FOREIGN, None
         all_ = self._recipients.get((row.message_id, recipient_key(row.recipient)), [])
+        all_ = [one for one in all_ if report.emails is None or one.email in report.emails]
         if not all_:
             return Match.OTHER_RECIPIENT, None
         found, duplicate = assign([one for one in all_ if one.settled], row.network_id)
@@ -87,10 +88,10 @@ def matches(connection: Connection, reports: Sequence[Report], scope: Scope) -> 
     return [matcher.find(report)[0] for report in reports]
 
 
-def _emails(
-    connection: Connection, called: Iterable[str], scope: Scope, *, lock: bool
+def find_emails(
+    connection: Connection, called: Iterable[str], scope: Scope, *, lock: bool = False
 ) -> dict[UUID, Row[*tuple[Any, ...]]]:
-    """Return the emails with these Message-IDs, by id."""
+    """Return the emails with these Message-IDs, by id. `lock`: see Matcher."""
     names = sorted(called)
     ids = {id for name in names if (id := email_id(name))}
     for start in range(0, len(names), _WIDTH):

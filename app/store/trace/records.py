@@ -8,6 +8,7 @@ from app.frozen import frozen
 from app.mail.delivery.bounce import NO_CAUSE, Cause
 from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import TraceRow
+from app.mail.suppression import SeenBy
 
 
 class Match(StrEnum):
@@ -23,11 +24,15 @@ class Match(StrEnum):
 
 @frozen
 class Report:
-    """Row of the trace, the state that it reports, and the cause of a bounce or a delay."""
+    """Row of the trace, the state that it reports, and the cause of a bounce or a delay.
+
+    A non-delivery report is a row without a network id. `emails`: it is about one of these; None: about any.
+    """
 
     row: TraceRow
     state: DeliveryState | None
     cause: Cause = NO_CAUSE
+    emails: frozenset[UUID] | None = None
 
 
 @frozen
@@ -46,16 +51,16 @@ class Scope:
 
 @frozen
 class Reader:
-    """Proof that a replica reads the trace of a tenant: valid while nobody else has a newer `token`."""
+    """Proof that a replica reads a tenant or a mailbox: valid while nobody else has a newer `token`."""
 
-    tenant: str
+    tenant: str  # or the address of the mailbox
     holder: UUID
     token: int
 
 
 @frozen
 class HoldRequest:
-    """Request of a replica to read the trace of a tenant for `lease` seconds, by the database's clock."""
+    """Request of a replica to read a tenant or a mailbox for `lease` seconds, by the database's clock."""
 
     tenant: str
     holder: UUID
@@ -94,6 +99,7 @@ class Reports:
     now: float
     scope: Scope
     suppression_lifetime: float | None = None
+    seen_by: SeenBy = SeenBy.TRACE
 
 
 @frozen
@@ -125,3 +131,21 @@ class UnseenFound:
     explained: int
     retried: tuple[UUID, ...]
     next: UUID | None
+
+
+@frozen
+class WaitingReport:
+    """Non-delivery report that came before our own settlement: Graph's id of it, and the time of its reception."""
+
+    id: str
+    received_at: float
+
+
+@frozen
+class FolderProgress:
+    """Progress of reading one folder: see the columns of `report_folders`."""
+
+    folder: str
+    link: str | None = None
+    read_at: float | None = None
+    waiting: tuple[WaitingReport, ...] = ()

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from app.mail.delivery.bounce import Cause
 from app.mail.office365.bounces.lookup import may_suppress
-from app.mail.suppression import Bounce, SeenBy, comparable
+from app.mail.suppression import Bounce, comparable
 from app.store.suppressions.feed import BounceReport, record_bounces
 from app.store.trace.records import Reports
 
@@ -19,5 +19,5 @@ def suppress(connection: Connection, bounces: Iterable[tuple[UUID, str, Cause]],
         own = comparable(address).rpartition("@")[2] in batch.scope.own_domains
         if needed := may_suppress(cause.code, cause.text, own_organization=own):
             bounce = Bounce(address, cause.code, cause.text, needed)
-            found.append(BounceReport(email, bounce, SeenBy.TRACE, batch.now, batch.suppression_lifetime))
+            found.append(BounceReport(email, bounce, batch.seen_by, batch.now, batch.suppression_lifetime))
     record_bounces(connection, found)

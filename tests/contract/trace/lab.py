@@ -22,12 +22,16 @@ from app.store import Store
 from app.store.trace.records import Scope
 from app.store.webhooks.records import Secret, Webhook
 from app.trace.client import GraphClient
-from app.trace.lease import LeaseConfig
+from app.trace.graph import GraphConnection
+from app.trace.lease import LeaseConfig, LeasedReader
+from app.trace.mailbox import MailboxClient
+from app.trace.ndr_reader import NdrReader
 from app.trace.reader import TraceConfig, TraceReader
 from tests.clock import JumpingClock
-from tests.contract.store.build import acceptance, claim, settle
+from tests.contract.store.build import MAILBOX, acceptance, claim, settle
 from tests.contract.trace.world import tenant
 from tests.entra import CLIENT, SECRET
+from tests.unit.mail.ndr.reports import Ndr, block
 
 DAY = 86_400.0
 LEASE = LeaseConfig(seconds=0.5, renew_interval=2.0)
@@ -44,7 +48,9 @@ class Lab:
     clock: JumpingClock
     folder: Path
     tokens: TokenSource
-    clients: list[GraphClient] = field(default_factory=list)  # closed at the end, because a killed reader closes none
+    clients: list[GraphClient | MailboxClient] = field(
+        default_factory=list
+    )  # closed at the end, because a killed reader closes none
 
     async def relay(self, number: int, attempt: Attempt, *, domain: str = "example.net") -> list[tuple[UUID, str]]:
         """Accept emails and settle their attempts like this; return id and Message-ID of each."""
@@ -86,6 +92,18 @@ class Lab:
         config = TraceConfig(TENANT, scope or SCOPE, 24.0)
         return TraceReader((store or self.store).traces, clock, client, config, uuid4(), LEASE)
 
+    def report_reader(self, store: Store | None = None) -> NdrReader:
+        """Return a reader of the reports in the sending mailbox, of a replica of its own."""
+        graph = GraphConnection(self.trace.url, self.tokens, self.clock, tls.context(self.folder / "ca.pem"), {})
+        client = MailboxClient(graph, MAILBOX)
+        self.clients.append(client)
+        return NdrReader((store or self.store).traces, self.clock, client, SCOPE, uuid4(), LEASE)
+
+    def bounce(self, message_id: str, recipient: str) -> None:
+        """Put a non-delivery report into the Inbox of the sending mailbox, of a bounce that suppresses no address."""
+        named, blocks = f"<{message_id}>", (block(recipient, status="5.7.1", diagnostic="550 5.7.1 Not authorized"),)
+        self.trace.mailboxes.add(MAILBOX, Ndr(blocks, named, named, named).raw())
+
     async def events(self) -> Counter[tuple[str, str]]:
         """Return how often each type of event was published for each email."""
         found, before = Counter[tuple[str, str]](), None
@@ -96,7 +114,7 @@ class Lab:
 
 
 @asynccontextmanager
-async def running(reader: TraceReader) -> AsyncIterator[asyncio.Task[None]]:
+async def running(reader: LeasedReader) -> AsyncIterator[asyncio.Task[None]]:
     """Run a reader until the end of the block, where it is killed, not stopped."""
     task = asyncio.create_task(reader.run())
     try:

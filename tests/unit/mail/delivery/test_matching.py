@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.mail.delivery.matching import assign, email_id, recipient_key
+from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import bare_message_id, parse_details, parse_rows
 
 ROW = {
@@ -31,6 +32,7 @@ class Candidate(NamedTuple):
 
     name: str
     network_id: UUID | None = None
+    delivery: DeliveryState | None = None
 
 
 def test_a_row() -> None:
