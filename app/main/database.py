@@ -27,11 +27,13 @@ def lock_database(url: str, stack: AsyncExitStack) -> bool:
     return True
 
 
-async def open_store(url: str, on_due: OnDue, on_mailbox_free: Callable[[], None], *, wait_for_server: bool) -> Store:
+async def open_store(
+    url: str, on_due: OnDue, on_coming: OnDue, on_mailbox_free: Callable[[], None], *, wait_for_server: bool
+) -> Store:
     """Open the store. With `wait_for_server`, retry until an unreachable database server answers."""
     while True:
         try:
-            return await Store.open(url, on_due=on_due, on_mailbox_free=on_mailbox_free)
+            return await Store.open(url, on_due=on_due, on_coming=on_coming, on_mailbox_free=on_mailbox_free)
         except StoreUnreachableError as error:
             if not wait_for_server:
                 raise

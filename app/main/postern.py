@@ -117,7 +117,11 @@ class Postern:
 
     async def _open_store(self, stack: AsyncExitStack, *, single_node: bool) -> None:
         self.store = await open_store(
-            self.settings.store_url, self._work_due, self._mailbox_free, wait_for_server=not single_node
+            self.settings.store_url,
+            self._work_due,
+            self._work_coming,
+            self._mailbox_free,
+            wait_for_server=not single_node,
         )
         stack.push_async_callback(self.store.close)
         days = self.settings.suppression_days
@@ -230,6 +234,10 @@ class Postern:
     def _work_due(self, hints: frozenset[WorkHint]) -> None:
         if self._running_coordinator is not None:
             self._running_coordinator.hint(hints)
+
+    def _work_coming(self, hints: frozenset[WorkHint]) -> None:
+        if self._running_coordinator is not None:
+            self._running_coordinator.announce(hints)
 
     def _mailbox_free(self) -> None:
         if self._running_coordinator is not None:

@@ -131,9 +131,16 @@ class MailboxCoordinator:
         }
 
     def hint(self, hints: Iterable[WorkHint]) -> None:
-        """Pass on hints that messages may be due."""
+        """Pass on hints that messages may be due, except those that `announce` has passed on."""
         for hint in hints:
-            self._wakeups.hint(hint)
+            if not hint.announced:
+                self._wakeups.hint(hint)
+
+    def announce(self, hints: Iterable[WorkHint]) -> None:
+        """Pass on hints of messages that are about to be stored: a claim that is requested now finds them."""
+        for hint in hints:
+            if hint.announced:
+                self._wakeups.hint(hint)
 
     def wake(self) -> None:
         """Wake all mailboxes, because a shared limit has grown."""

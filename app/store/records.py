@@ -22,12 +22,14 @@ LAST_ID = UUID(int=(1 << 128) - 1)
 class WorkHint:
     """Hint that work may be due in a pool (None: in any), also urgent work.
 
-    `here`: False for a hint from another process.
+    `here`: False for a hint from another process. `announced`: the work can be claimed in the commit that stores it,
+    so the hint is passed on before.
     """
 
     pool: str | None = None
     urgent: bool = True
     here: bool = True
+    announced: bool = False
 
 
 ANYWHERE = frozenset({WorkHint()})

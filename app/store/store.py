@@ -11,7 +11,7 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Self, TypeVar
 from uuid import UUID
@@ -76,6 +76,11 @@ def _jitter() -> float:
     return random.uniform(-1.0, 1.0)  # noqa: S311 - jitter needs no secrecy
 
 
+@lru_cache(256)
+def _coming(pool: str, lane: Lane) -> frozenset[WorkHint]:
+    return frozenset({WorkHint(pool, lane is Lane.URGENT, announced=True)})
+
+
 class Store(AdminStore):
     """An open store; `Store.open` makes one. `replicas` has the verbs by which replicas share mailboxes,
     `traces` those of the reader of Exchange's message trace.
@@ -92,12 +97,18 @@ class Store(AdminStore):
 
     @classmethod
     async def open(
-        cls, url: str, *, on_due: OnDue = lambda _: None, on_mailbox_free: Callable[[], None] | None = None
+        cls,
+        url: str,
+        *,
+        on_due: OnDue = lambda _: None,
+        on_coming: OnDue = lambda _: None,
+        on_mailbox_free: Callable[[], None] | None = None,
     ) -> Self:
         """Open the database of this URL; create and migrate it if necessary.
 
-        `on_due` is called with hints when work may be due, `on_mailbox_free` when a mailbox may have become free, both
-        on the event loop. With `on_mailbox_free`, both are also called for writes of other processes. Raises
+        `on_due` is called with hints when work may be due, `on_coming` before the commit of messages that are accepted,
+        `on_mailbox_free` when a mailbox may have become free, all on the event loop. With `on_mailbox_free`, it and
+        `on_due` are also called for writes of other processes. Raises
         SchemaTooNewError, StoreUnreachableError.
         """
         await asyncio.to_thread(migrate, url)
@@ -107,7 +118,7 @@ class Store(AdminStore):
             reader,
             {DUE: partial(on_due, ELSEWHERE), FREE: on_mailbox_free} if on_mailbox_free else {},
         )
-        writer = Writer(engine.write_engine(url), channel.notifying(DUE, on_due), LOCK_ORDER)
+        writer = Writer(engine.write_engine(url), channel.notifying(DUE, on_due), LOCK_ORDER, on_coming)
         return cls(writer, reader, channel)
 
     def suppress_bounces_for(self, seconds: float | None) -> None:
@@ -142,7 +153,7 @@ class Store(AdminStore):
         was another one; `RateLimited` if the `rate_limit` is exceeded. Raises AlreadyStoredError if one of the ids is
         stored already.
         """
-        hints = frozenset(WorkHint(one.pool, one.lane is Lane.URGENT) for one in acceptances)
+        hints = frozenset[WorkHint]().union(*(_coming(one.pool, one.lane) for one in acceptances))
         return await self._write(
             accept.accept, accept.Request(tuple(acceptances), idempotency, rate_limit), hints=hints
         )

@@ -27,7 +27,7 @@ class Replica:
 
     async def open(self, url: str) -> None:
         """Open its store, without relaying."""
-        self.store = await Store.open(url, on_due=self._due, on_mailbox_free=self._free)
+        self.store = await Store.open(url, on_due=self._due, on_coming=self._coming, on_mailbox_free=self._free)
 
     async def start(self) -> None:
         """Start relaying."""
@@ -56,6 +56,10 @@ class Replica:
     def _due(self, hints: frozenset[WorkHint]) -> None:
         if self._coordinator:
             self._coordinator.hint(hints)
+
+    def _coming(self, hints: frozenset[WorkHint]) -> None:
+        if self._coordinator:
+            self._coordinator.announce(hints)
 
 
 @asynccontextmanager

@@ -52,13 +52,21 @@ class _Item:
 class Writer:
     """Writer of the event loop that creates it. `on_due` is called there after a write that may have made work due.
 
-    `lock_order` gives the place of every verb in a transaction; other verbs are refused.
+    `on_coming` is called with the hints of a write before it is handed over: a claim that is requested then is in the
+    same commit or a later one. `lock_order` gives the place of every verb in a transaction; other verbs are refused.
     """
 
-    def __init__(self, engine: Engine, on_due: OnDue, lock_order: Mapping[Verb[Any, Any], int]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        on_due: OnDue,
+        lock_order: Mapping[Verb[Any, Any], int],
+        on_coming: OnDue = lambda _: None,
+    ) -> None:
         self._engine = engine
         self._lock_order = lock_order
         self._on_due = on_due
+        self._on_coming = on_coming
         self._loop = asyncio.get_running_loop()
         self._asked: list[_Item] = []  # in this iteration of the event loop
         self._batchable: list[_Item] = []  # for up to BATCH_DELAY
@@ -89,12 +97,14 @@ class Writer:
         item = _Item(verb, argument, hints, self._loop.create_future())
         waiting = self._batchable if batchable else self._asked
         waiting.append(item)
+        if hints:
+            self._on_coming(hints)
         if len(waiting) == 1 and batchable:
             self._loop.call_later(BATCH_DELAY, self._hand_over, waiting)
         elif len(waiting) == 1:
             self._loop.call_soon(self._hand_over, waiting)
         if not batchable and len(self._batchable) >= BATCH_SIZE:
-            self._asked[:0] = self._batchable
+            self._asked += self._batchable
             self._batchable.clear()
         result: R = await item.future
         return result

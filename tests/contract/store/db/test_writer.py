@@ -11,8 +11,19 @@ from sqlalchemy import Engine, event
 
 from app.mail.message.message import Envelope, Message
 from app.store import Store, StoreUnavailableError
-from app.store.records import Acceptance, Accepted
-from tests.contract.store.build import DEFERRED, NOW, RELAYED, accept, acceptance, claim_one, settle
+from app.store.records import Acceptance, Accepted, WorkHint
+from tests.contract.store.build import (
+    DEFERRED,
+    NOW,
+    POOL,
+    RELAYED,
+    accept,
+    acceptance,
+    claim,
+    claim_one,
+    owned,
+    settle,
+)
 
 
 @pytest.fixture
@@ -147,6 +158,28 @@ async def test_due_work_is_notified(store_url: str) -> None:
     assert await hinted(store.give_back([claimed]))
     assert await hinted(settle(store, await claim_one(store), DEFERRED))
     assert not await hinted(settle(store, await claim_one(store, NOW + 60), RELAYED))
+    await store.close()
+
+
+async def test_coming_work_is_claimed_in_the_commit_that_stores_it(store_url: str) -> None:
+    """Also behind a full group of other writes, and with a claim that may wait for others."""
+    claims: list[asyncio.Task[Any]] = []
+    commits: list[object] = []
+    count = commits.append
+
+    def coming(hints: frozenset[WorkHint]) -> None:
+        if not claims and POOL in {hint.pool for hint in hints if hint.announced}:
+            claims.append(asyncio.create_task(claim(store, 1000)))
+
+    store = await Store.open(store_url, on_coming=coming)
+    await owned(store)
+    event.listen(Engine, "commit", count)
+    ids = await accept(store)
+    event.remove(Engine, "commit", count)
+    assert [one.id for one in await claims.pop()] == list(ids)
+    assert len(commits) == 1
+    answers = await asyncio.gather(*(accept(store) for _ in range(600)))
+    assert [one.id for one in await claims.pop()] == [id for (id,) in answers]
     await store.close()
 
 
