@@ -9,7 +9,6 @@ not for each other; a client that is lost, or idle in a transaction, loses its l
 stalled_backends.py).
 """
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
+from app.store.db.json_text import as_json
 from app.store.errors import StoreUnreachableError
 
 READ_CONNECTIONS = 4  # connections that read at the same time
@@ -64,8 +64,6 @@ _SESSION_WRITER = {
     "synchronous_commit": "on",
     "lock_timeout": "5000",  # milliseconds to wait for another process's rows
 }
-
-as_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def parse(url: str) -> URL:

@@ -6,20 +6,21 @@ message are compiled once per dialect, with Core's processing of values and Core
 
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Delete, Insert, Select, Update
+from sqlalchemy import Connection, Delete, Insert, Select, String, Update, Uuid
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 
 IN_WIDTH = 32  # parameters of one IN (...): one length, so that the statement is one
+_ID_NAMES = tuple(f"id{place}" for place in range(IN_WIDTH))
 
 Statement = Select[*tuple[Any, ...]] | Insert | Update | Delete
 Values = Mapping[str, Any]
 _Process = Callable[[Any], Any] | None
+_NO_NAME = ""  # of a value of the statement's own: no row has it
 
 
 @dataclass(slots=True)
@@ -27,8 +28,12 @@ class _Form:
     """Statement in one dialect."""
 
     sql: str
-    fixed: Any  # the driver's parameters, a list or a dict, with the statement's own values
-    given: tuple[tuple[Any, str, _Process], ...]  # position, name and bind processor of each value of a row
+    names: tuple[str, ...]  # of the driver's parameters
+    given: tuple[str, ...]  # their names in a row, or _NO_NAME
+    fixed: tuple[Any, ...]  # the statement's own values; None for a row's
+    to_driver: tuple[tuple[int, Callable[[Any], Any]], ...]  # bind processors by position
+    texts: tuple[int, ...]  # positions of texts, which may be members of an enumeration
+    ids: tuple[int, ...]  # positions of UUIDs that are stored as text
     positional: bool
     columns: tuple[Any, ...]  # their types
     row: Any  # a namedtuple
@@ -36,11 +41,16 @@ class _Form:
 
     def bound(self, values: Values) -> Any:
         """Return the driver's parameters for these values."""
-        made = self.fixed.copy()
-        for place, name, process in self.given:
-            value = values.get(name)
-            made[place] = process(value) if process else value
-        return made
+        made = list(map(values.get, self.given, self.fixed))
+        for place, process in self.to_driver:
+            made[place] = process(made[place])
+        for place in self.texts:
+            if (text := made[place]) is not None and text.__class__ is not str:
+                made[place] = str.__str__(text)  # sqlite3 searches an adapter for every other class
+        for place in self.ids:
+            if (id := made[place]) is not None:
+                made[place] = f"{id.int:032x}"
+        return made if self.positional else dict(zip(self.names, made, strict=True))
 
     def read(self, cursor: Any, dialect: Dialect) -> list[Any]:
         """Return the rows as named tuples."""
@@ -59,11 +69,9 @@ class _Form:
 
 
 def in_lists(ids: Sequence[UUID]) -> Iterator[dict[str, UUID]]:
-    """Yield values `id0`, `id1` … for `IN` conditions of IN_WIDTH parameters; the last id is repeated."""
+    """Yield values `id0`, `id1` … for `IN` conditions of IN_WIDTH parameters; those without a value are NULL."""
     for start in range(0, len(ids), IN_WIDTH):
-        some = [*ids[start : start + IN_WIDTH]]
-        some += some[-1:] * (IN_WIDTH - len(some))
-        yield {f"id{place}": id for place, id in enumerate(some)}
+        yield dict(zip(_ID_NAMES, ids[start : start + IN_WIDTH], strict=False))
 
 
 class PreparedStatement:
@@ -78,7 +86,7 @@ class PreparedStatement:
     def run(self, connection: Connection, rows: Sequence[Values]) -> int:
         """Run once for each row; return the total number of changed rows."""
         form = self._form(connection.dialect)
-        with _cursor(connection, form) as cursor:
+        with _Cursor(connection, form) as cursor:
             cursor.executemany(form.sql, [form.bound(row) for row in rows])
             changed: int = cursor.rowcount
             return changed
@@ -86,7 +94,7 @@ class PreparedStatement:
     def each(self, connection: Connection, rows: Sequence[Values]) -> list[bool]:
         """Run once for each row; return for each whether it changed a row."""
         form = self._form(connection.dialect)
-        with _cursor(connection, form) as cursor:
+        with _Cursor(connection, form) as cursor:
             if form.positional or len(rows) < 2:
                 return [cursor.execute(form.sql, form.bound(row)).rowcount > 0 for row in rows]
             # psycopg: one batch, then one result after the other.
@@ -99,7 +107,7 @@ class PreparedStatement:
     def all(self, connection: Connection, values: Values) -> list[Any]:
         """Return all rows."""
         form = self._form(connection.dialect)
-        with _cursor(connection, form) as cursor:
+        with _Cursor(connection, form) as cursor:
             return form.read(cursor.execute(form.sql, form.bound(values)), connection.dialect)
 
     def first(self, connection: Connection, values: Values) -> Any:
@@ -120,12 +128,16 @@ def _compile(statement: Statement, dialect: Dialect, sets: list[str] | None) -> 
     binds = {name: compiled.binds[name] for name in names}
     processes = {name: _to_driver(bind.type, dialect) for name, bind in binds.items()}
     fixed = {name: _fixed(bind, processes[name]) for name, bind in binds.items() if not bind.required}
-    places = list(enumerate(names) if compiled.positional else zip(names, names, strict=True))
+    given = [(place, binds[name].type, processes[name]) for place, name in enumerate(names) if name not in fixed]
     columns = list(statement.selected_columns) if isinstance(statement, Select) else []
     return _Form(
         sql=str(compiled),
-        fixed=[fixed.get(name) for name in names] if compiled.positional else fixed,
-        given=tuple((place, name, processes[name]) for place, name in places if name not in fixed),
+        names=tuple(names),
+        given=tuple(_NO_NAME if name in fixed else name for name in names),
+        fixed=tuple(fixed.get(name) for name in names),
+        to_driver=tuple((place, process) for place, kind, process in given if process and not isinstance(kind, Uuid)),
+        texts=tuple(place for place, kind, process in given if isinstance(kind, String) and not process),
+        ids=tuple(place for place, kind, process in given if isinstance(kind, Uuid) and process),
         positional=compiled.positional,
         columns=tuple(column.type.dialect_impl(dialect) for column in columns),
         row=namedtuple("Row", [str(column.key) for column in columns]),
@@ -133,7 +145,9 @@ def _compile(statement: Statement, dialect: Dialect, sets: list[str] | None) -> 
 
 
 def _fixed(bind: Any, process: _Process) -> Any:
-    return process(bind.value) if process else bind.value
+    if process:
+        return process(bind.value)
+    return str.__str__(bind.value) if isinstance(bind.value, str) else bind.value
 
 
 def _to_driver(kind: Any, dialect: Dialect) -> _Process:
@@ -141,16 +155,21 @@ def _to_driver(kind: Any, dialect: Dialect) -> _Process:
     return process
 
 
-@contextmanager
-def _cursor(connection: Connection, form: _Form) -> Iterator[Any]:
-    """Open a cursor of the driver; convert its errors to SQLAlchemy's, without the values, which are mail."""
-    cursor = connection.connection.cursor()
-    try:
-        yield cursor
-    except Exception as error:
-        base = connection.dialect.loaded_dbapi.Error
+class _Cursor:
+    """Cursor of the driver. Its errors become SQLAlchemy's, without the values, which are mail."""
+
+    __slots__ = ("_connection", "_cursor", "_form")
+
+    def __init__(self, connection: Connection, form: _Form) -> None:
+        self._connection = connection
+        self._form = form
+
+    def __enter__(self) -> Any:
+        self._cursor = self._connection.connection.cursor()
+        return self._cursor
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._cursor.close()
+        base = self._connection.dialect.loaded_dbapi.Error
         if isinstance(error, base):
-            raise DBAPIError.instance(form.sql, None, error, base, hide_parameters=True) from error
-        raise
-    finally:
-        cursor.close()
+            raise DBAPIError.instance(self._form.sql, None, error, base, hide_parameters=True) from error

@@ -94,18 +94,21 @@ def _insert(
     connection: Connection, fresh: Sequence[Acceptance], suppressed: Suppressed
 ) -> Mapping[UUID, Sequence[UUID]]:
     """Insert the messages; return by id the messages that each has superseded."""
-    ended = {one.id: end for one in fresh if (end := _end(one, suppressed.get(one.id, _NONE)))}
-    queued = [one for one in fresh if one.id not in ended]
+    listed = [suppressed.get(one.id, _NONE) if suppressed else _NONE for one in fresh]
+    ends = [_end(one, listings) for one, listings in zip(fresh, listed, strict=True)]
+    queued = [one for one, end in zip(fresh, ends, strict=True) if end is None]
     turns = {**_turns(connection, queued), **coalesce.inherited(connection, queued)}
-    _INSERT_MESSAGE.run(connection, [_message_row(one, turns.get(one.id), ended.get(one.id)) for one in fresh])
+    _INSERT_MESSAGE.run(
+        connection, [_message_row(one, turns.get(one.id), end) for one, end in zip(fresh, ends, strict=True)]
+    )
     _INSERT_RECIPIENT.run(
-        connection, [row for one in fresh for row in _recipient_rows(one, suppressed.get(one.id, _NONE))]
+        connection, [row for one, listings in zip(fresh, listed, strict=True) for row in _recipient_rows(one, listings)]
     )
     _INSERT_CONTENT.run(connection, [{"message_id": one.id, "content": one.message.content} for one in fresh])
     replaced = coalesce.supersede(connection, queued)
     outbox.accepted(connection, queued)
-    outbox.suppressed(connection, suppressed, {one.id: one.created_at for one in fresh})
-    outbox.ended(connection, {one.id: one.created_at for one in fresh if one.id in ended})
+    outbox.suppressed(connection, suppressed, {one.id: one.created_at for one in fresh} if suppressed else {})
+    outbox.ended(connection, {one.id: one.created_at for one, end in zip(fresh, ends, strict=True) if end is not None})
     return replaced
 
 

@@ -54,18 +54,20 @@ _ADVANCE = PreparedStatement(_advance)
 def assign_turns(connection: Connection, places: Sequence[LaneKey]) -> list[int]:
     """Return the next turn for each, in this order."""
     lanes: dict[tuple[str, int], int] = {}
-    lasts: dict[LaneKey, int] = {}
+    lasts: dict[tuple[str, int, int], int] = {}  # by the key's number: a UUID computes its hash in Python
+    places_of: dict[tuple[str, int, int], LaneKey] = {}
     taken = []
     for place in places:
-        if (lane := (place.pool, place.lane)) not in lanes:
-            lanes[lane] = current_turn(connection, *lane)
-        if place not in lasts:
-            lasts[place] = _last(connection, place)
-        lasts[place] = max(lasts[place] + 1, lanes[lane])
-        taken.append(lasts[place])
+        name = place.pool, place.lane, place.key_id.int
+        if name not in lasts:
+            if (lane := name[:2]) not in lanes:
+                lanes[lane] = current_turn(connection, *lane)
+            lasts[name], places_of[name] = _last(connection, place), place
+        lasts[name] = max(lasts[name] + 1, lanes[name[:2]])
+        taken.append(lasts[name])
     # In one order everywhere: no deadlock.
-    rows = sorted(((_values(place), last) for place, last in lasts.items()), key=lambda row: str(row[0]))
-    _ADVANCE.run(connection, [{**values, "last": last} for values, last in rows])
+    rows = sorted(({**_values(places_of[name]), "last": last} for name, last in lasts.items()), key=str)
+    _ADVANCE.run(connection, rows)
     return taken
 
 
