@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli.exit_codes import Exit, end, report_errors
-from app.cli.output.text import say
+from app.cli.output.text import AsJson, print_json, say
 from app.cli.store_access import with_store
 from app.clock import Clock
 from app.settings import StoreSettings, load
@@ -25,17 +25,22 @@ Target = Annotated[Path, typer.Argument(help="File to create; it must not exist.
 Source = Annotated[Path | None, typer.Argument(help="File made by `postern backup`. Omit it for PostgreSQL.")]
 
 
-def migrate(check: Check = False) -> None:
+def migrate(check: Check = False, as_json: AsJson = False) -> None:
     """Run `postern migrate`."""
     with report_errors():
         url = load(StoreSettings).store_url
         if check:
-            _check_revision(*revisions(url))
+            _check_revision(*revisions(url), as_json)
+        elif as_json:
+            print_json({"revision": migrate_store(url)})
         else:
             say(f"the database is at revision {migrate_store(url)}")
 
 
-def _check_revision(current: str | None, newest: str) -> None:
+def _check_revision(current: str | None, newest: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"revision": current, "newest": newest})
+        raise typer.Exit(Exit.DONE if current == newest else Exit.FAILED)
     if current == newest:
         say(f"the database is at revision {newest}, which is the revision of this version")
         return

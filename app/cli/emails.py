@@ -53,27 +53,27 @@ def show_(id: Id, as_json: AsJson = False) -> None:
 
 
 @commands.command()
-def retry(ids: Ids) -> None:
+def retry(ids: Ids, as_json: AsJson = False) -> None:
     """Send held or failed emails again, but not to recipients that have received them."""
     done = "is queued again; a running Postern sends it within a second"
-    _change(ids, Store.retry, done, lambda change: not_retryable(change).message)
+    _change(ids, Store.retry, done, lambda change: not_retryable(change).message, as_json)
 
 
 @commands.command()
-def cancel(ids: Ids) -> None:
+def cancel(ids: Ids, as_json: AsJson = False) -> None:
     """Cancel emails that wait or are held. They are never sent."""
 
     def refusal(change: Change) -> str:
         return f"The email is {change.state}. Only an email that is queued, deferred or held can be cancelled."
 
-    _change(ids, Store.cancel, "is cancelled", refusal)
+    _change(ids, Store.cancel, "is cancelled", refusal, as_json)
 
 
 @commands.command()
-def confirm(ids: Ids) -> None:
+def confirm(ids: Ids, as_json: AsJson = False) -> None:
     """Mark held emails as sent, if Message trace shows that they arrived. They are not sent again."""
     done = "is done; it counts as sent"
-    _change(ids, Store.confirm, done, lambda change: not_held(change).message)
+    _change(ids, Store.confirm, done, lambda change: not_held(change).message, as_json)
 
 
 @commands.command()
@@ -167,17 +167,23 @@ async def _newest(store: Store, selection: Selection) -> list[UUID]:
     return [email.id for email in page.emails]
 
 
-def _change(given: Sequence[str], method: _StoreMethod, done: str, refusal: Callable[[Change], str]) -> None:
-    """Change each email and print the result. The command fails if one of the changes fails."""
+def _change(
+    given: Sequence[str], method: _StoreMethod, done: str, refusal: Callable[[Change], str], as_json: bool
+) -> None:
+    """Change each email and print the result; JSON has the changed ones. The command fails if one change fails."""
     ids = _complete(given)
-    errors = []
+    errors, changed = [], []
     for id, change in zip(ids, with_store(lambda store: _change_all(store, method, ids)), strict=True):
         if change is None:
             errors.append(_not_found(id))
         elif change.applied:
-            say(f"{id} {done}")
+            changed.append({"id": str(id), "state": str(change.state)})
+            if not as_json:
+                say(f"{id} {done}")
         else:
             errors.append(end(Exit.FAILED, refusal(change) if len(ids) == 1 else f"{id}: {refusal(change)}"))
+    if as_json:
+        print_json(changed)
     if errors:
         raise errors[0]
 

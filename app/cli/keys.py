@@ -142,6 +142,7 @@ def update(
     disabled: Annotated[
         bool | None, typer.Option("--disable/--enable", help="Refuse the key until it is enabled again.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Change a key. Options that are not given stay as they are; an empty value ("") removes a limit."""
     limits = (per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
@@ -152,7 +153,7 @@ def update(
     revision = KeyRevision(id, changes, Clock().now(), ACTOR)
     if _read("policy", lambda revision: with_store(lambda store: store.revise_key(revision)), revision) is None:
         raise _not_found(id)
-    say(f"updated {id}")
+    _print_change(id, f"updated {id}", as_json)
 
 
 @commands.command()
@@ -171,11 +172,19 @@ def rotate(
 
 
 @commands.command()
-def revoke(id: Id) -> None:
+def revoke(id: Id, as_json: AsJson = False) -> None:
     """Revoke a key permanently. Emails that it has sent remain."""
     if not with_store(lambda store: store.revoke_key(id, Clock().now(), ACTOR)):
         raise _not_found(id, "that is not revoked already")
-    say(f"revoked {id}")
+    _print_change(id, f"revoked {id}", as_json)
+
+
+def _print_change(id: UUID, done: str, as_json: bool) -> None:
+    """Print that the key was changed, or the key as JSON."""
+    if as_json:
+        show_(id, as_json=True)
+    else:
+        say(done)
 
 
 def _items(text: str) -> list[str]:

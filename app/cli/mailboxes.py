@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.exit_codes import Exit, end, report_errors
-from app.cli.output.terminal import console, show, styled
-from app.cli.output.text import AsJson, say, timestamp
+from app.cli.output.terminal import console, show_table, styled
+from app.cli.output.text import AsJson, print_json, say, timestamp
 from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
 from app.mail.explain import fill_text
@@ -37,10 +37,12 @@ def list_(as_json: AsJson = False) -> None:
     now = Clock().now()
     records, usage = with_store(lambda store: _read(store, now))
     rows = [_row(record, usage[record.name], now) for record in records if record.name in usage]
-    show(rows, _COLUMNS, as_json, none="No mailboxes yet: they are listed after Postern has run once.")
-    if not as_json:
-        for row in rows:
-            _print_details(row)
+    if as_json:
+        print_json(rows)
+        return
+    show_table(rows, _COLUMNS, none="No mailboxes yet: they are listed after Postern has run once.")
+    for row in rows:
+        _print_details(row)
 
 
 @commands.command()
@@ -71,9 +73,11 @@ def cut_over(as_json: AsJson = False) -> None:
     mailboxes = [(pool.name, one) for pool in settings.pools for one in pool.mailboxes]
     app = next((one.client_id for _, one in mailboxes if one.client_id), None)
     rows = [_login_row(pool, one, app or "<client-id>", days) for pool, one in mailboxes]
-    show(rows, _LOGIN_COLUMNS, as_json, none="The settings have no mailbox.")
-    if not as_json:
-        _print_steps([row["command"] for row in rows if row["command"]], days, has_app=app is not None)
+    if as_json:
+        print_json(rows)
+        return
+    show_table(rows, _LOGIN_COLUMNS, none="The settings have no mailbox.")
+    _print_steps([row["command"] for row in rows if row["command"]], days, has_app=app is not None)
 
 
 def _login_row(pool: str, one: MailboxSettings, client_id: str, days: int) -> dict[str, Any]:

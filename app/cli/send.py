@@ -9,7 +9,7 @@ import httpx
 import typer
 
 from app.cli.exit_codes import Exit, end, report_errors
-from app.cli.output.text import say
+from app.cli.output.text import AsJson, print_json, say
 from app.settings import CallerSettings, caller_key, load
 
 _LOCAL_DOMAINS = ("", "localhost", "local", "localdomain", "internal")  # last labels of names in a local network
@@ -24,6 +24,7 @@ def send(
     key: Annotated[
         str | None, typer.Option(help="API key. Prefer POSTERN_API_KEY: other users of the machine can see options.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run `postern send`."""
     secret = _secret(key)
@@ -36,7 +37,10 @@ def send(
         raise end(
             Exit.FAILED, f"{url} returned {response.status_code} without an id. Check that Postern listens there."
         )
-    say(id)
+    if as_json:
+        print_json(response.json())
+    else:
+        say(id)
 
 
 def is_local(host: str) -> bool:

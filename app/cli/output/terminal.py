@@ -40,10 +40,20 @@ def styled(*parts: str | tuple[str, str]) -> Text:
 
 
 def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, *, none: str) -> None:
-    """Print rows as a table with these columns, or completely as a JSON list. Print `none` if there are no rows."""
+    """Print rows with these columns: a table, or TSV if this is no terminal. As a JSON list they are complete.
+
+    Print `none` if there are no rows.
+    """
     if as_json:
         print_json(list(rows))
-        return
+    elif rows and not console.is_terminal:
+        _show_tsv(rows, columns)
+    else:
+        show_table(rows, columns, none=none)
+
+
+def show_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, none: str) -> None:
+    """Print rows as a table with these columns. Print `none` if there are no rows."""
     if not rows:
         console.print(none)
         return
@@ -56,16 +66,12 @@ def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, 
 
 
 def show_lines(rows: Sequence[dict[str, Any]], columns: Sequence[str], whole: Set[str], *, none: str) -> None:
-    """Print one line a row: a table, in which only the columns `whole` are never cut; TSV if this is no terminal.
-
-    TSV has no heading. Line ends and TAB in a value are escaped, so the number of fields is that of the columns.
-    """
+    """Print one line a row: a table, in which only the columns `whole` are never cut; TSV if this is no terminal."""
     if not rows:
         say(none, err=not console.is_terminal)
         return
     if not console.is_terminal:
-        for row in rows:
-            typer.echo("\t".join(_cell(row[column]) for column in columns))
+        _show_tsv(rows, columns)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -75,6 +81,17 @@ def show_lines(rows: Sequence[dict[str, Any]], columns: Sequence[str], whole: Se
     for row in rows:
         table.add_row(*(Text(_cell(row[column]), no_wrap=True, overflow="ellipsis") for column in columns))
     console.print(table)
+
+
+def _show_tsv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    """Print rows as TSV without a heading.
+
+    Line ends and TAB in a value are escaped, so the number of fields is that of the columns. Items of a list are
+    separated by commas.
+    """
+    for row in rows:
+        cells = [_cell(row[column]).replace("\n", ",") for column in columns]
+        typer.echo("\t".join(cells))
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:

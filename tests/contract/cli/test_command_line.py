@@ -240,7 +240,7 @@ async def harness(simulator: Simulator, tmp_path: Path) -> Any:
 async def test_a_failed_email_is_retried(harness: Harness, tmp_path: Path) -> None:
     """The running relay sends a retried email within a second, only to the recipients that failed."""
     harness.simulator.faults.add(
-        Fault(at=Point.RCPT, do=Say("550 5.1.1 no such user"), recipient="bob@example.net", times=1)
+        Fault(at=Point.RCPT, do=Say("550 5.3.0 not now"), recipient="bob@example.net", times=1)
     )
     id = await harness.post(to=["ada@example.net", "bob@example.net"])
     assert (await harness.until(id, "done"))["last_event"] == "failed"
