@@ -1,4 +1,4 @@
-"""Command `postern simulate`: run the simulated Office 365 and Entra ID."""
+"""Command `postern simulate`: run the simulated Office 365, Entra ID and Microsoft Graph."""
 
 import asyncio
 import signal
@@ -16,6 +16,7 @@ from app.simulator import Account, Fault, ServerProfile, Simulator, find_faults
 from app.simulator.entra import TENANT, App, Entra
 from app.simulator.run import Ports
 from app.simulator.run import run as run_simulator
+from app.simulator.trace import MessageTrace
 
 DEFAULT_SECRET = "made-up-password"  # noqa: S105 - of simulated services
 CLIENT_ID = "0d3c5b1a-2e47-4f7c-9a51-6c8e7f2d4b90"
@@ -43,6 +44,14 @@ def simulate(
         bool, typer.Option("--oauth", help="Also simulate Microsoft Entra ID, which issues tokens.")
     ] = False,
     oauth_port: Annotated[int, typer.Option(help="HTTPS port of Entra ID; 0 selects a free one.")] = 8443,
+    graph: Annotated[
+        bool,
+        typer.Option(
+            "--graph",
+            help="Also simulate Microsoft Graph: the message trace, and the mailbox with its reports of bounces.",
+        ),
+    ] = False,
+    graph_port: Annotated[int, typer.Option(help="HTTPS port of Graph; 0 selects a free one.")] = 8444,
 ) -> None:
     """Run `postern simulate`."""
     logs.configure(human=True)
@@ -57,11 +66,12 @@ def simulate(
         )
         if ca_file:
             simulator.write_ca(ca_file)
-    entra = Entra(simulator, [App(CLIENT_ID, secrets=(DEFAULT_SECRET,))]) if oauth else None
+    entra = Entra(simulator, [App(CLIENT_ID, secrets=(DEFAULT_SECRET,))]) if oauth or graph else None
     simulator.accounts.add(replace(account, validate_token=entra.is_valid_token) if entra else account)
-    ports = Ports(host, port, control_port, oauth_port)
+    ports = Ports(host, port, control_port, oauth_port, graph_port)
+    trace = MessageTrace(simulator, entra) if entra and graph else None
     try:
-        run(_until_stopped(simulator, entra, ports, ca_file))
+        run(_until_stopped(simulator, entra, trace, ports, ca_file))
     except OSError as error:
         raise end(Exit.UNAVAILABLE, f"cannot listen on {host}:{port}: {error.strerror}") from None
 
@@ -77,7 +87,9 @@ def _find_faults(source: str) -> list[Fault]:
         raise end(Exit.CONFIG, f"{source}: {error}") from None
 
 
-async def _until_stopped(simulator: Simulator, entra: Entra | None, ports: Ports, ca_file: Path | None) -> None:
+async def _until_stopped(
+    simulator: Simulator, entra: Entra | None, graph: MessageTrace | None, ports: Ports, ca_file: Path | None
+) -> None:
     def ready(control: str) -> None:
         console.print(f"SMTP     {simulator.host}:{simulator.port}, STARTTLS, AUTH LOGIN XOAUTH2", soft_wrap=True)
         console.print(f"control  {control}/messages, /sessions, /violations, /faults, /ca.pem", soft_wrap=True)
@@ -86,9 +98,11 @@ async def _until_stopped(simulator: Simulator, entra: Entra | None, ports: Ports
                 f"OAuth    {entra.authority}, tenant {TENANT}, client {CLIENT_ID}, secret {DEFAULT_SECRET}",
                 soft_wrap=True,
             )
+        if graph:
+            console.print(f"Graph    {graph.url}, message trace and mail folders, with the same app", soft_wrap=True)
         console.print(f"trust    {ca_file or control + '/ca.pem'}", soft_wrap=True)
 
-    serving = asyncio.ensure_future(run_simulator(simulator, ports, entra=entra, ready=ready))
+    serving = asyncio.ensure_future(run_simulator(simulator, ports, entra=entra, graph=graph, ready=ready))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     try:
