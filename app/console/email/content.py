@@ -33,8 +33,10 @@ KINDS = {"html": "text/html", "text": "text/plain"}
 NO_CONTENT = PageError(404, "Not found", "The content of this email is not stored any more.")
 TOO_LARGE = PageError(413, "Too large", "The email is too large for a preview. Download it as a file.")
 NO_SUCH_PART = PageError(404, "Not found", "The email has no such part.")
-# Elements that have an effect before a policy applies: a connection in advance, another base of links, a charset.
-_HEAD_ELEMENTS = re.compile(r"<(?=(?:link|meta|base)[\s/>])", re.IGNORECASE)
+# Elements for which Chromium opens connections before it applies a policy. They get another name.
+_CONNECTING = re.compile(r"<(?=(?:link|meta|base|i?frame|frameset|object|embed|fencedframe)[\s/>])", re.IGNORECASE)
+# A pointer on a link opens a connection to its host, so links have no target in the preview.
+_LINK_TARGET = re.compile(r"\b(?=(?:href|ping)[\s=])", re.IGNORECASE)
 _INLINE_IMAGE = re.compile(r"cid:([^\s\"'<>)]+)", re.IGNORECASE)
 _IMAGE = re.compile("image/(?:png|jpeg|gif|webp|bmp)")
 
@@ -139,7 +141,7 @@ def _preview(kind: str) -> Callable[[bytes], str | None]:
 
 
 def _html(content: bytes) -> str | None:
-    """Return the HTML with its inline images, and without the elements of _HEAD_ELEMENTS."""
+    """Return the HTML with its inline images, and without what opens connections."""
     html = mime.displayed_text(content, "html")
     if html is None:
         return None
@@ -152,7 +154,8 @@ def _html(content: bytes) -> str | None:
             return match[0]
         return f"data:{kind};base64,{base64.b64encode(part.decoded()).decode()}"
 
-    return _INLINE_IMAGE.sub(replace, _HEAD_ELEMENTS.sub("<x-", html))
+    inert = _LINK_TARGET.sub("data-", _CONNECTING.sub("<x-", html))
+    return _INLINE_IMAGE.sub(replace, inert)
 
 
 def _subtype(kind: str) -> Any:
