@@ -6,7 +6,7 @@ RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 SHELL := /bin/bash
 
-.PHONY: openapi docs help demo dev test test-postgres check faults crash replicas bench limits observe sdks fuzz gateways browser format lock clean simulate-scale
+.PHONY: openapi docs help demo dev test test-postgres check check-code check-tests faults crash replicas bench limits observe sdks fuzz gateways browser format lock clean simulate-scale
 .PHONY: image lint-image licences audit
 .DEFAULT_GOAL := help
 
@@ -56,10 +56,15 @@ gateways: $(READY) ## run the gateway, API and SDK tests through nginx and Caddy
 		tests/contract/api tests/contract/service/test_resend_sdk.py tests/sdks || exit 1; done
 
 check: $(READY) ## check format, lint, types, import contracts and documentation; run the fast tests (1 min)
+	@$(MAKE) --no-print-directory -j 2 check-code check-tests
+
+check-code: $(READY)
 	@$(BIN)/ruff format --check app tests
 	@$(BIN)/ruff check app tests
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+check-tests: $(READY)
 	@$(BIN)/pytest -q tests/unit tests/config tests/architecture
 
 bench: $(READY) ## compare Postern with other relays, write deploy/BENCHMARKS.md (ROUNDS=5 ROWS=G1,G4 ROWS=CURVES JSON=1)
