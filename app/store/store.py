@@ -334,10 +334,6 @@ class Store(AdminStore):
             partial(queue_position.position_of_next, lane_key=LaneKey(pool, lane.rank, key_id), now=now)
         )
 
-    async def find(self, key_id: UUID | None, *, state: MessageState | None = None, limit: int = 20) -> list[Email]:
-        """Return the newest messages of a key (None: of all keys), without their attempts."""
-        return list((await self.list_emails(Selection(key_id=key_id, state=state), limit, 0.0)).emails)
-
     async def list_emails(self, asked: Selection, limit: int, now: float, *, oldest_first: bool = False) -> MessagePage:
         """Return up to `limit` messages of the selection, the newest or the oldest, without their attempts.
 

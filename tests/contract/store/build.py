@@ -7,13 +7,14 @@ from uuid import UUID, uuid4
 from weakref import WeakKeyDictionary
 
 from app.mail import lifecycle, policy
-from app.mail.lifecycle import Settlement
+from app.mail.lifecycle import MessageState, Settlement
 from app.mail.message.message import Envelope, Message, OnUnknown
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Line, Phase
 from app.mail.outcome.reply import Reply
 from app.store import Store
 from app.store.mailboxes.records import Replica
-from app.store.records import Acceptance, Accepted, AttemptLog, Claimed, Idempotency, MessageSummary
+from app.store.read.records import Selection
+from app.store.records import Acceptance, Accepted, AttemptLog, Claimed, Email, Idempotency, MessageSummary
 from app.store.trace.records import Scope
 
 NOW = 1_800_000_000.0  # epoch seconds
@@ -121,6 +122,13 @@ def evaluated(claimed: Claimed, attempt: Attempt, now: float = NOW) -> tuple[Set
 async def settle(store: Store, claimed: Claimed, attempt: Attempt, now: float = NOW) -> bool:
     """Evaluate and settle."""
     return await store.settle(claimed, *evaluated(claimed, attempt, now))
+
+
+async def stored_emails(
+    store: Store, key_id: UUID | None = None, *, state: MessageState | None = None, limit: int = 20
+) -> list[Email]:
+    """Return the newest messages of a key (None: of all keys), without their attempts."""
+    return list((await store.list_emails(Selection(key_id=key_id, state=state), limit, NOW)).emails)
 
 
 def ids(claimed: Sequence[Claimed]) -> list[UUID]:

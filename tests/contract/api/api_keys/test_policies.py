@@ -17,6 +17,7 @@ from app.mail.times import DAY
 from app.store.keys.audit_records import AuditRecord
 from app.store.keys.records import KeyRotation, Permission
 from tests.contract.api.server import MINIMAL, SENDER, ApiServer, Json, accepted, changed, open_server, refused, small
+from tests.contract.store.build import stored_emails
 
 MINUTE_BEGAN = 1_800_000_000.0  # epoch seconds
 SOON = 20.0  # seconds that a test waits for what is written beside the answers
@@ -150,7 +151,7 @@ def test_an_email_of_a_sink_is_cancelled_and_readable(server: ApiServer) -> None
         refused(server.post(path=f"/emails/{id_}/cancel", key=key), 422, "validation_error")
         full = server.make_key(Permission.FULL_ACCESS)
         refused(server.post(path=f"/emails/{id_}/retry", key=full), 422, "validation_error")
-    states = [one.state for one in server.run(server.store.find(None, limit=2))]
+    states = [one.state for one in server.run(stored_emails(server.store, limit=2))]
     assert states == ["cancelled", "cancelled"]
 
 

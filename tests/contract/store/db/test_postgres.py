@@ -10,7 +10,7 @@ from sqlalchemy import text
 from app.store import Store, StoreUnavailableError, StoreUnreachableError
 from app.store.db import engine
 from app.store.db.engine import read_engine, write_engine
-from tests.contract.store.build import NOW, accept, acceptance, claim_one
+from tests.contract.store.build import NOW, accept, acceptance, claim_one, stored_emails
 from tests.postgres import Server
 
 
@@ -19,7 +19,7 @@ async def test_an_outage_of_the_server_is_reported_and_survived(postgres_server:
     store = await Store.open(postgres_url)
     stored = acceptance()
     await accept(store, stored)
-    await asyncio.gather(*(store.find(None) for _ in range(8)))  # several readers are connected
+    await asyncio.gather(*(stored_emails(store) for _ in range(8)))  # several readers are connected
     postgres_server.stop()
     try:
         for _ in range(2):
@@ -28,12 +28,12 @@ async def test_an_outage_of_the_server_is_reported_and_survived(postgres_server:
             ):
                 await store.accept([acceptance()])
             with pytest.raises(StoreUnavailableError, match=r"is up and can be reached\.$"):
-                await store.find(None)
+                await stored_emails(store)
         with pytest.raises(StoreUnreachableError, match="is up and can be reached"):
             await Store.open(postgres_url)
     finally:
         postgres_server.start()
-    assert [email.id for email in await store.find(None)] == [stored.id]
+    assert [email.id for email in await stored_emails(store)] == [stored.id]
     await accept(store)
     await store.close()
 
@@ -42,10 +42,10 @@ async def test_readers_do_not_notice_a_restart(postgres_server: Server, postgres
     """The writer reports it once, because its commit may have succeeded."""
     store = await Store.open(postgres_url)
     await accept(store)
-    await asyncio.gather(*(store.find(None) for _ in range(8)))
+    await asyncio.gather(*(stored_emails(store) for _ in range(8)))
     postgres_server.stop()
     postgres_server.start()
-    assert [len(found) for found in await asyncio.gather(*(store.find(None) for _ in range(8)))] == [1] * 8
+    assert [len(found) for found in await asyncio.gather(*(stored_emails(store) for _ in range(8)))] == [1] * 8
     with pytest.raises(StoreUnavailableError):
         await store.write_probe()
     await store.write_probe()

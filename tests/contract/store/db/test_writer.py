@@ -23,6 +23,7 @@ from tests.contract.store.build import (
     claim_one,
     owned,
     settle,
+    stored_emails,
 )
 
 
@@ -90,7 +91,7 @@ async def test_a_read_only_database_fails_writes_and_is_survived(sqlite_url: str
         await store.accept([acceptance()])
     with pytest.raises(StoreUnavailableError):
         await store.write_probe()
-    assert await store.find(None) == []
+    assert await stored_emails(store) == []
     pragmas.clear()
     await store.write_probe()
     await accept(store)
@@ -105,7 +106,7 @@ async def test_a_locked_database_fails_writes_and_is_survived(sqlite_url: str, p
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailableError, match="locked"):
         await store.accept([acceptance()])
-    assert await store.find(None) == []
+    assert await stored_emails(store) == []
     other.execute("ROLLBACK")
     other.close()
     await accept(store)
@@ -136,7 +137,7 @@ async def test_close_commits_pending_requests(store_url: str) -> None:
         await store.accept([acceptance()])
     await store.close()
     again = await Store.open(store_url)
-    assert len(await again.find(None)) == 20
+    assert len(await stored_emails(again)) == 20
     await again.close()
 
 

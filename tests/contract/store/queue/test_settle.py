@@ -25,12 +25,13 @@ from tests.contract.store.build import (
     claim_one,
     evaluated,
     settle,
+    stored_emails,
 )
 
 
 async def read(store: Store) -> Email:
     """Return the only message with everything."""
-    (email,) = await store.find(None)
+    (email,) = await stored_emails(store)
     whole = await store.get(email.id)
     assert whole is not None
     return whole

@@ -29,6 +29,7 @@ from tests.contract.store.build import (
     acceptance,
     claim,
     evaluated,
+    stored_emails,
 )
 
 ATTEMPTS = (RELAYED, REFUSED, DEFERRED, PAUSED, LOST)
@@ -242,7 +243,7 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def matches_the_model(self) -> None:
         """Compare every message and the totals."""
-        emails = self.run(self.store.find(None, limit=1_000))
+        emails = self.run(stored_emails(self.store, limit=1_000))
         assert {e.id: (e.state, e.due_at, e.possible_duplicate) for e in emails} == {
             id: (m.state, m.due_at, m.doubts > 0) for id, m in self.model.items()
         }

@@ -23,6 +23,7 @@ from tests.contract.store.build import (
     claim,
     claim_one,
     settle,
+    stored_emails,
 )
 
 STRANGER = UUID(int=99)
@@ -33,7 +34,7 @@ async def test_the_message_of_another_key_is_unknown(store: Store) -> None:
     await accept(store, mine, theirs)
     assert await store.get(theirs.id, KEY) is None
     assert await store.get(theirs.id, STRANGER) is not None
-    assert [email.id for email in await store.find(KEY)] == [mine.id]
+    assert [email.id for email in await stored_emails(store, KEY)] == [mine.id]
 
 
 async def test_the_newest_messages_come_first(store: Store) -> None:
@@ -42,11 +43,11 @@ async def test_the_newest_messages_come_first(store: Store) -> None:
     await accept(store, *stored)
     await settle(store, (await claim(store, 1))[0], RELAYED)
     newest = [one.id for one in reversed(stored)]
-    assert [email.id for email in await store.find(None, limit=3)] == newest[:3]
-    assert [email.id for email in await store.find(None, state=MessageState.QUEUED)] == newest[:3]
-    (done,) = await store.find(KEY, state=MessageState.DONE)
+    assert [email.id for email in await stored_emails(store, limit=3)] == newest[:3]
+    assert [email.id for email in await stored_emails(store, state=MessageState.QUEUED)] == newest[:3]
+    (done,) = await stored_emails(store, KEY, state=MessageState.DONE)
     assert [one.address for one in done.recipients] == ["b@example.com"]
-    assert await store.find(None, state=MessageState.HELD) == []
+    assert await stored_emails(store, state=MessageState.HELD) == []
 
 
 async def test_unknown_ids_are_none(store: Store) -> None:
