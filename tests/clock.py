@@ -118,6 +118,12 @@ class JumpingClock(LoopClock):
         object.__setattr__(self, "ahead", self.ahead + seconds)  # a clock is frozen, but for this
 
 
+async def advance(seconds: float) -> None:
+    """Let the time of an AutojumpLoop pass, in which nothing is expected to happen, or something becomes due."""
+    assert isinstance(asyncio.get_running_loop(), AutojumpLoop)
+    await asyncio.sleep(seconds)
+
+
 def autojump(test: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
     """Run an async test on an AutojumpLoop."""
 

@@ -120,8 +120,8 @@ async def open_harness(
             url, environment, trust = postern.url, dict[str, str](), cast("ssl.SSLContext | bool", True)
             if kind := requested():
                 opening = gateway(kind, int(url.rpartition(":")[2]))
-                front = await asyncio.to_thread(stack.enter_context, opening)
-                url, environment, trust = front.url, front.environment, front.trust()
+                proxy = await asyncio.to_thread(stack.enter_context, opening)
+                url, environment, trust = proxy.url, proxy.environment, proxy.trust()
             headers = {"Authorization": f"Bearer {KEY}"}
             async with httpx.AsyncClient(
                 base_url=url, headers=headers, timeout=WAIT_TIMEOUT, trust_env=False, verify=trust

@@ -310,7 +310,7 @@ def test_a_url_with_a_user_is_never_shown(monkeypatch: pytest.MonkeyPatch, name:
 
 @pytest.mark.parametrize("command", [["serve"], ["migrate"], ["keys", "list"], ["check"]])
 def test_no_command_prints_a_database_password(command: list[str]) -> None:
-    """Each prints one line and exits with 78."""
+    """Each names the setting and the fix, and exits with 78; `check` repeats its finding in the summary."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("POSTERN_")},
         "POSTERN_MAILBOX": "noreply@contoso.com",
@@ -321,7 +321,8 @@ def test_no_command_prints_a_database_password(command: list[str]) -> None:
         [sys.executable, "-m", "app", *command], env=environment, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 78
-    (line,) = (line for line in (ended.stdout + ended.stderr).splitlines() if "POSTERN_DATABASE_URL: " in line)
-    assert "Percent-encode" in line
+    lines = [line for line in (ended.stdout + ended.stderr).splitlines() if "POSTERN_DATABASE_URL: " in line]
+    assert len(lines) == (2 if command == ["check"] else 1)
+    assert all("Percent-encode" in line for line in lines)
     assert "rect" not in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr

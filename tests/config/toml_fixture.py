@@ -11,7 +11,7 @@ from tests.entra import CLIENT
 TENANT = "5ba7e6d2-70f3-4c43-9d86-3c1b8a3f1e10"
 OTHER = "7d0c2a55-3b1e-4a43-8f6a-2b9d6c1e4f02"
 SECRET = "made-up~client.secret"
-HIDDEN = "tell-nobody-of-this"
+HIDDEN = "a-secret-of-this-test"
 APP = f'tenant_id = "{TENANT}"\nclient_id = "{CLIENT}"\nclient_secret = "{SECRET}"\n'
 ONE = '[[pools]]\nname = "one"\n[[pools.mailboxes]]\nmailbox = "one@contoso.com"\n'
 TWO = '[[pools]]\nname = "two"\n[[pools.mailboxes]]\nmailbox = "two@contoso.com"\n'

@@ -15,7 +15,6 @@ import pytest
 from tests.crash.process_control import ProcessControl
 
 Figure = Callable[[str, object], None]
-NurseFor = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests without pidfd, which only Linux has."""
     if sys.platform != "linux":
         for item in items:
-            item.add_marker(pytest.mark.skip(reason="the crash ring needs Linux (pidfd, LD_PRELOAD, tmpfs)"))
+            item.add_marker(pytest.mark.skip(reason="these tests need Linux (pidfd, LD_PRELOAD, tmpfs)"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -47,7 +46,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     rows = [(report.nodeid, *row) for report in reports for row in report.user_properties]
     if not rows:
         return
-    terminalreporter.section("what the crash ring has seen")
+    terminalreporter.section("figures of the fault tests")
     width = max(len(name) for _, name, _ in rows)
     last = ""
     for node, name, value in rows:

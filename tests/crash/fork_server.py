@@ -25,20 +25,20 @@ from app.settings import Settings, load
 _PR_SET_PDEATHSIG = 1
 
 
-def obey() -> None:
+def execute_commands() -> None:
     """Execute commands until the input ends."""
     gc.freeze()  # the children share what was imported
     parent = os.getpid()
     print("ready", flush=True)
     for line in sys.stdin:
-        _bury()
+        _reap()
         pid = os.fork()
         if pid == 0:
             _serve(json.loads(line), parent)
         print(pid, flush=True)
 
 
-def _bury() -> None:
+def _reap() -> None:
     try:
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass
@@ -81,4 +81,4 @@ def serve_in(speed: float, origin: float, beat: float, lease: float) -> None:
 
 
 if __name__ == "__main__":
-    obey()
+    execute_commands()

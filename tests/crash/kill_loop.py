@@ -17,7 +17,7 @@ from app.simulator import Call, ExchangeLimits, Fault, FaultContext, Point, Simu
 from tests.crash.callers import Callers, Post
 from tests.crash.process_control import Child, ProcessControl
 from tests.harness import ACCOUNT, Harness, open_harness, settings_for
-from tests.waiting import WAIT_TIMEOUT
+from tests.waiting import WAIT_TIMEOUT, until
 
 ACCEPT = "accept"  # at a moment around the accept of a POST
 RECOVERY = "recovery"  # while it starts
@@ -121,8 +121,7 @@ class KillLoop:
     async def _stop(self, child: Child) -> None:
         """Send SIGTERM once a message was relayed: sessions end with QUIT."""
         before = len(self._simulator.messages)
-        while len(self._simulator.messages) == before:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(self._simulator.messages) > before)
         child.signal(signal.SIGTERM)
 
     async def _around_an_accept(self) -> None:
@@ -165,11 +164,14 @@ async def ends(harness: Harness, posts: Iterable[Post], within: float = WAIT_TIM
 async def ends_of(harness: Harness, ids: Iterable[UUID], within: float = WAIT_TIMEOUT) -> list[dict[str, Any]]:
     """Return these by id. Raises TimeoutError if an email is still unfinished after this many real seconds."""
     counts: dict[MessageState, int] = {}
+
+    async def ended() -> bool:
+        nonlocal counts
+        counts = await harness.postern.store.counts()
+        return not any(counts[state] for state in UNDER_WAY)
+
     try:
-        async with asyncio.timeout(within):
-            while not counts or any(counts[state] for state in UNDER_WAY):
-                await asyncio.sleep(0.02)
-                counts = await harness.postern.store.counts()
+        await until(ended, within)
     except TimeoutError:
         raise TimeoutError(f"after {within} s there are {counts}") from None
     waiting = iter(ids)

@@ -64,12 +64,12 @@ class ProcessControl:
         self._root = root
         self._module = fork_server
         self._environment = environment
-        self._nursery: asyncio.subprocess.Process | None = None
+        self._fork_server: asyncio.subprocess.Process | None = None
         self._children: list[Child] = []
 
     async def __aenter__(self) -> Self:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("POSTERN_")}
-        self._nursery = await asyncio.create_subprocess_exec(
+        self._fork_server = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             self._module,
@@ -86,27 +86,27 @@ class ProcessControl:
     ) -> None:
         for child in self._children:
             await child.kill()
-        assert self._nursery is not None
-        assert self._nursery.stdin is not None
-        self._nursery.stdin.close()
-        await asyncio.wait_for(self._nursery.wait(), WAIT_TIMEOUT)
+        assert self._fork_server is not None
+        assert self._fork_server.stdin is not None
+        self._fork_server.stdin.close()
+        await asyncio.wait_for(self._fork_server.wait(), WAIT_TIMEOUT)
 
     async def start(
         self, environment: dict[str, str], *, cold: bool = False, time: dict[str, float] | None = None
     ) -> Child:
         """Start a process, in its own `time` namespace if given. It may end before it listens."""
-        assert self._nursery is not None
-        assert self._nursery.stdin is not None
+        assert self._fork_server is not None
+        assert self._fork_server.stdin is not None
         order = {"environment": environment, "cold": cold, "time": time, "log": str(self.log)}
-        self._nursery.stdin.write(json.dumps(order).encode() + b"\n")
+        self._fork_server.stdin.write(json.dumps(order).encode() + b"\n")
         child = Child(int(await self._answer()), cold=cold)
         self._children = [child, *(one for one in self._children if not one.ended.is_set())]
         return child
 
     async def _answer(self) -> bytes:
-        assert self._nursery is not None
-        assert self._nursery.stdout is not None
-        return (await asyncio.wait_for(self._nursery.stdout.readline(), WAIT_TIMEOUT)).strip()
+        assert self._fork_server is not None
+        assert self._fork_server.stdout is not None
+        return (await asyncio.wait_for(self._fork_server.stdout.readline(), WAIT_TIMEOUT)).strip()
 
     def logged(self, event: str) -> int:
         """Return the number of log lines of such an event."""

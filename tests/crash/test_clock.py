@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.simulator import Delay, ExchangeLimits, Fault, Point, Say, Simulator
-from tests.clock import JumpingClock, LoopClock, autojump
+from tests.clock import JumpingClock, LoopClock, advance, autojump
 from tests.crash.callers import Callers
 from tests.crash.conftest import Figure, Scale
 from tests.crash.kill_loop import simulated_upstream
@@ -85,7 +85,7 @@ async def test_another_monotonic_epoch_is_no_clock_change(tmp_path: Path) -> Non
         async with open_harness(simulator, settings, JumpingClock()) as harness:
             ids = [await harness.post(to=f"sent{number}@example.net") for number in range(30)]
             await all_ended(harness, ids)
-        await asyncio.sleep(61.0)  # of the loop's time
+        await advance(61.0)
         clock = Begun()
         began = clock.monotonic()
         async with open_harness(simulator, settings, clock) as harness:

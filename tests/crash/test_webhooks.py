@@ -4,17 +4,18 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.crash.callers import AGAIN, Callers
+from tests.crash.callers import Callers
 from tests.crash.conftest import Figure, Scale
 from tests.crash.kill_loop import ends, last_postern, simulated_upstream
 from tests.crash.process_control import caller_for, environment_for, free_port
-from tests.waiting import WAIT_TIMEOUT
+from tests.waiting import WAIT_TIMEOUT, until
 from tests.webhooks.listen import verify
 from tests.webhooks.receiver import Json, Receiver
 
@@ -51,27 +52,25 @@ async def test_every_event_arrives_at_least_once(
             await receiver.until(lambda: sent <= receiver.types.keys(), WAIT_TIMEOUT)
     assert control.logged("crashed") == 0, control.tail()
     bodies = {got.id: got.body for got in receiver.got}
-    assert all(bodies[got.id] == got.body for got in receiver.got), "the same octets at every try"
+    assert all(bodies[got.id] == got.body for got in receiver.got), "the same bytes at every attempt"
     for got in receiver.got[:before][-500:]:  # the clock of the last process is ahead of any verifier's
         verify(got, webhook["signing_secret"])
     assert len({(got.email, got.event["type"]) for got in receiver.got}) == len(bodies), "one id for each event"
     again = sum(count - 1 for count in Counter(got.id for got in receiver.taken).values())
     figure("kills of Postern / of the receiver", f"{kills} / {kills // 2}")
     figure("emails accepted / sent / events lost", f"{len(emails)} / {len(sent)} / 0")
-    figure("events told / told again", f"{len(bodies)} / {again}")
+    figure("events sent / sent again", f"{len(bodies)} / {again}")
 
 
 async def made(port: int, url: str) -> Json:
     """Create a webhook once the store is open."""
-    async with caller_for(port) as http, asyncio.timeout(WAIT_TIMEOUT):
-        while True:
-            try:
+    async with caller_for(port) as http:
+
+        async def accepted() -> Json | None:
+            with suppress(httpx.ConnectError):
                 answer = await http.post("/webhooks", json={"endpoint": url, "events": ["email.sent"]})
-            except httpx.ConnectError:
-                await asyncio.sleep(AGAIN)
-                continue
-            if answer.status_code == 200:
-                webhook: Json = answer.json()
-                return webhook
-            assert answer.status_code == 503, answer.text
-            await asyncio.sleep(AGAIN)
+                assert answer.status_code in (200, 503), answer.text
+                return dict(answer.json()) if answer.status_code == 200 else None
+            return None
+
+        return await until(accepted)

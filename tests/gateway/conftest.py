@@ -30,7 +30,7 @@ def inner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 
 @pytest.fixture(scope="session")
-def front(kind: str, inner: ApiServer) -> Iterator[Gateway]:
+def proxy(kind: str, inner: ApiServer) -> Iterator[Gateway]:
     """Gateway as configured in deploy/gateway."""
-    with gateway(kind, inner.port) as front:
-        yield front
+    with gateway(kind, inner.port) as proxy:
+        yield proxy

@@ -30,9 +30,9 @@ async def test_an_operator_logs_in_through_a_gateway(
                 kind,
                 int(harness.postern.url.rpartition(":")[2]),
                 parts=("console", "prefix") if prefix else ("console",),
-            ) as front:
-                url = f"{front.url.replace('localhost', '127.0.0.1')}{prefix}/"
-                transport = httpx.AsyncHTTPTransport(verify=front.trust(), local_address="127.0.0.2")
+            ) as proxy:
+                url = f"{proxy.url.replace('localhost', '127.0.0.1')}{prefix}/"
+                transport = httpx.AsyncHTTPTransport(verify=proxy.trust(), local_address="127.0.0.2")
                 async with httpx.AsyncClient(base_url=url, transport=transport, timeout=WAIT_TIMEOUT) as client:
                     await walk(Operator(client))
     assert "127.0.0.2" in next(line for line in capsys.readouterr().err.splitlines() if "console.refused" in line)

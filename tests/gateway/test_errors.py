@@ -20,7 +20,7 @@ def client_of(url: str, trust: ssl.SSLContext, key: str = "none") -> httpx.Clien
 
 def test_an_unreachable_postern(kind: str) -> None:
     """502 requests a repetition with the same Idempotency-Key and a time; Caddy's 503 says nothing was sent."""
-    with gateway(kind, closed_port()) as front, client_of(front.url, front.trust()) as client:
+    with gateway(kind, closed_port()) as proxy, client_of(proxy.url, proxy.trust()) as client:
         response = client.post("/emails", json=MINIMAL)
         body = check_error(response)
         assert (response.status_code, body["name"]) in ((502, "application_error"), (503, "application_error"))
@@ -30,8 +30,8 @@ def test_an_unreachable_postern(kind: str) -> None:
 
 def test_postern_ends_during_a_request(kind: str) -> None:
     """502, and the gateway does not repeat the request."""
-    with silent() as upstream, silent() as other, gateway(kind, upstream.port, other.port) as front:
-        with client_of(front.url, front.trust()) as client:
+    with silent() as upstream, silent() as other, gateway(kind, upstream.port, other.port) as proxy:
+        with client_of(proxy.url, proxy.trust()) as client:
             for number in range(6):
                 response = client.post("/emails", headers={"x-request-id": f"id-{number}"}, json=MINIMAL)
                 assert check_error(response)["statusCode"] in (502, 503)
@@ -42,7 +42,7 @@ def test_postern_ends_during_a_request(kind: str) -> None:
 
 def test_one_replica_is_unreachable(kind: str, inner: ApiServer) -> None:
     """nginx uses another one for requests not sent yet; Caddy has errors for two seconds."""
-    with gateway(kind, closed_port(), inner.port) as front, client_of(front.url, front.trust(), inner.key) as client:
+    with gateway(kind, closed_port(), inner.port) as proxy, client_of(proxy.url, proxy.trust(), inner.key) as client:
         answers = [client.post("/emails", json=MINIMAL)]
         until = time.monotonic() + 30
         while kind == "caddy" and len(answers) < 10 and time.monotonic() < until:
@@ -52,9 +52,9 @@ def test_one_replica_is_unreachable(kind: str, inner: ApiServer) -> None:
             accepted(answer)
 
 
-def test_plain_http_is_400(kind: str, front: Gateway) -> None:
+def test_plain_http_is_400(kind: str, proxy: Gateway) -> None:
     """Never a redirect, as the key was already sent in clear. Caddy has its own text."""
-    with socket.create_connection(("127.0.0.1", front.port), timeout=20) as plain:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=20) as plain:
         plain.sendall(b"GET /emails HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         response = read_response(plain)
     assert response.status_code == 400
@@ -63,9 +63,9 @@ def test_plain_http_is_400(kind: str, front: Gateway) -> None:
         assert "https://" in check_error(response)["message"]
 
 
-def test_a_large_head_is_refused(kind: str, front: Gateway, inner: ApiServer) -> None:
+def test_a_large_head_is_refused(kind: str, proxy: Gateway, inner: ApiServer) -> None:
     """nginx accepts 64 KiB, with an error in our form; Caddy 1 MiB, with its own text."""
-    with client_of(front.url, front.trust(), inner.key) as client:
+    with client_of(proxy.url, proxy.trust(), inner.key) as client:
         headers = {f"x-large-{number}": "x" * 15_000 for number in range(80)}
         response = client.get("/emails", headers=headers)
         if kind == "nginx":
@@ -75,9 +75,9 @@ def test_a_large_head_is_refused(kind: str, front: Gateway, inner: ApiServer) ->
         assert client.get("/emails").status_code == 200
 
 
-def test_a_malformed_request_is_400(kind: str, front: Gateway) -> None:
+def test_a_malformed_request_is_400(kind: str, proxy: Gateway) -> None:
     """nginx in our form, Caddy without a body."""
-    with front.connect() as connection:
+    with proxy.connect() as connection:
         connection.sendall(b"GET /emails HTTP/1.1\r\nHost: localhost\r\nno colon here\r\n\r\n")
         response = read_response(connection)
     assert response.status_code == 400
@@ -86,7 +86,7 @@ def test_a_malformed_request_is_400(kind: str, front: Gateway) -> None:
 
 
 @pytest.mark.parametrize("path", ["/%00", "/emails/%00"])
-def test_a_nul_in_a_path_is_refused(front: Gateway, inner: ApiServer, path: str) -> None:
+def test_a_nul_in_a_path_is_refused(proxy: Gateway, inner: ApiServer, path: str) -> None:
     """By nginx or by Postern."""
-    with client_of(front.url, front.trust(), inner.key) as client:
+    with client_of(proxy.url, proxy.trust(), inner.key) as client:
         assert check_error(client.get(path))["statusCode"] in (400, 404, 422)

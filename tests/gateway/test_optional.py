@@ -14,22 +14,22 @@ from tests.gateway.gateways import Gateway, gateway
 FILE = {"filename": "a.txt", "content": "QUJD"}
 
 
-def ask(front: Gateway, *, shown: trustme.CA | None = None) -> httpx.Response:
+def ask(proxy: Gateway, *, shown: trustme.CA | None = None) -> httpx.Response:
     """GET /emails without a key, with a certificate of that authority."""
-    trust = front.trust()
+    trust = proxy.trust()
     if shown is not None:
         shown.issue_cert("shop@contoso.com").configure_cert(trust)
     with httpx.Client(verify=trust, timeout=20) as client:
-        return client.get(f"{front.url}/emails")
+        return client.get(f"{proxy.url}/emails")
 
 
 def test_mtls_requires_a_client_certificate(kind: str, inner: ApiServer) -> None:
     """Postern still requires the API key."""
-    with gateway(kind, inner.port, parts=["mtls"]) as front:
-        refused(ask(front, shown=front.client_ca), 401, "missing_api_key")
+    with gateway(kind, inner.port, parts=["mtls"]) as proxy:
+        refused(ask(proxy, shown=proxy.client_ca), 401, "missing_api_key")
         for shown in (None, trustme.CA()):
             try:
-                response = ask(front, shown=shown)
+                response = ask(proxy, shown=shown)
             except (httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError, ssl.SSLError):
                 assert kind == "caddy"  # it ends the handshake; nginx answers
             else:
@@ -41,8 +41,8 @@ def test_a_prefix_is_added_to_urls_in_responses(kind: str, tmp_path: Path) -> No
     """Below /mail everything is as at the root; internal paths stay closed."""
     with (
         open_server(tmp_path, root_path="/mail", forwarders=(FORWARDER,)) as server,
-        gateway(kind, server.port, parts=["prefix"]) as front,
-        httpx.Client(base_url=front.url, verify=front.trust(), timeout=20) as client,
+        gateway(kind, server.port, parts=["prefix"]) as proxy,
+        httpx.Client(base_url=proxy.url, verify=proxy.trust(), timeout=20) as client,
     ):
         client.headers["authorization"] = f"Bearer {server.key}"
         id_ = accepted(client.post("/mail/emails", json={**MINIMAL, "attachments": [FILE]}))
@@ -61,8 +61,8 @@ def test_requests_per_address_are_limited(kind: str, inner: ApiServer) -> None:
     if kind == "caddy":
         pytest.skip("deploy/gateway/caddy has no limit")
     with (
-        gateway(kind, inner.port, parts=["limit"]) as front,
-        httpx.Client(base_url=front.url, verify=front.trust(), timeout=20) as client,
+        gateway(kind, inner.port, parts=["limit"]) as proxy,
+        httpx.Client(base_url=proxy.url, verify=proxy.trust(), timeout=20) as client,
     ):
         answers = (client.get("/emails") for _ in range(3_000))
         limited = next(answer for answer in answers if answer.status_code != 401)

@@ -14,11 +14,11 @@ ID = "caller-1.2_3"
 
 
 @pytest.fixture(scope="module")
-def caller(front: Gateway, inner: ApiServer) -> Iterator[httpx.Client]:
+def caller(proxy: Gateway, inner: ApiServer) -> Iterator[httpx.Client]:
     """Caller with a key, over TLS, from its own address."""
-    transport = httpx.HTTPTransport(verify=front.trust(), local_address="127.0.0.2")
+    transport = httpx.HTTPTransport(verify=proxy.trust(), local_address="127.0.0.2")
     headers = {"authorization": f"Bearer {inner.key}"}
-    with httpx.Client(base_url=front.url.replace("localhost", "127.0.0.1"), headers=headers, timeout=60,
+    with httpx.Client(base_url=proxy.url.replace("localhost", "127.0.0.1"), headers=headers, timeout=60,
                       transport=transport) as caller:  # fmt: skip
         yield caller
 
@@ -69,9 +69,9 @@ def test_the_callers_address_is_logged(caller: httpx.Client, capsys: pytest.Capt
     "/healthz", "/readyz", "/metrics", "/healthz/", "//healthz", "/healthz//", "/%68ealthz", "/%2Fhealthz",
     "/healthz%2F", "/./healthz", "/emails/../healthz", "/emails/%2e%2e/metrics", "/metrics?x=1", "/readyz?deep=1",
 ])  # fmt: skip
-def test_internal_paths_do_not_pass(front: Gateway, path: str) -> None:
+def test_internal_paths_do_not_pass(proxy: Gateway, path: str) -> None:
     """In any spelling."""
-    with front.connect() as connection:
+    with proxy.connect() as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         with connection.makefile("rb") as stream:
             head, _, body = stream.read().partition(b"\r\n\r\n")
@@ -80,16 +80,16 @@ def test_internal_paths_do_not_pass(front: Gateway, path: str) -> None:
     assert b"postern_" not in body
 
 
-def test_an_unknown_host_gets_no_empty_200(front: Gateway, inner: ApiServer) -> None:
-    with httpx.Client(verify=front.trust()) as client:
-        response = client.get(f"{front.url}/emails", headers={"host": "elsewhere.example"})
+def test_an_unknown_host_gets_no_empty_200(proxy: Gateway, inner: ApiServer) -> None:
+    with httpx.Client(verify=proxy.trust()) as client:
+        response = client.get(f"{proxy.url}/emails", headers={"host": "elsewhere.example"})
     refused(response, 401, "missing_api_key")
 
 
-def test_the_log_has_no_key_query_or_email(front: Gateway, caller: httpx.Client, inner: ApiServer) -> None:
+def test_the_log_has_no_key_query_or_email(proxy: Gateway, caller: httpx.Client, inner: ApiServer) -> None:
     caller.get("/emails", params={"to": "secret-recipient@example.net"})
     caller.post("/emails", json={**MINIMAL, "subject": "secret-subject"})
     caller.get("/emails/nope/logged")
-    logged = front.until_logged("/emails/nope/logged")
+    logged = proxy.until_logged("/emails/nope/logged")
     for secret in (inner.key, "secret-recipient", "secret-subject"):
         assert secret not in logged

@@ -4,13 +4,15 @@ import asyncio
 import shutil
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
+
+from tests.waiting import until
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
 SECONDS = 30.0  # for it to be ready, and to end
@@ -75,13 +77,12 @@ async def running(folder: Path, target: str) -> AsyncIterator[Prometheus]:
 
 
 async def _ready(client: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(SECONDS):
-        while True:
-            try:
-                if (await client.get("/-/ready")).status_code == 200:
-                    return
-            except httpx.TransportError:
-                await asyncio.sleep(0.1)
+    async def is_ready() -> bool:
+        with suppress(httpx.TransportError):
+            return (await client.get("/-/ready")).status_code == 200
+        return False
+
+    await until(is_ready, SECONDS)
 
 
 def _free_port() -> int:

@@ -21,11 +21,12 @@ from tests.architecture.test_observability import queries
 from tests.entra import CLIENT, SECRET, app, certificate, key_pem, pem, running_entra
 from tests.harness import Harness, open_harness, settings_for
 from tests.observe.prometheus import Prometheus, running
+from tests.waiting import until
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver, Reply
 
 WINDOW = "20s"  # what Grafana would make of $__rate_interval here
-PATIENCE = 30.0  # seconds
+DATA_TIMEOUT = 30.0  # seconds
 SPEED = 6.0  # of the clock, so that the message trace is read every ten seconds
 ROUNDS = 12  # of one second
 WELL, ILL = "shop@contoso.com", "billing@fabrikam.com"
@@ -75,9 +76,11 @@ async def cause_faults(harness: Harness, receiver: Receiver) -> None:
         for to in ("no@example.net", "late@example.net", "lost@example.net"):
             await harness.post(**{"from": WELL, "to": to, "on_unknown": "hold"})
         await asyncio.sleep(1)
-    async with asyncio.timeout(PATIENCE):
-        while not (await harness.postern.store.counts())[MessageState.HELD]:
-            await asyncio.sleep(0.1)
+
+    async def held() -> int:
+        return (await harness.postern.store.counts())[MessageState.HELD]
+
+    await until(held, DATA_TIMEOUT)
 
 
 async def silent(prometheus: Prometheus, asked: list[str]) -> list[str]:
@@ -97,7 +100,7 @@ async def test_every_query_of_the_dashboard_returns_data(tmp_path: Path) -> None
         address = urlsplit(harness.postern.metrics_url).netloc
         async with running(tmp_path, address) as prometheus:
             await cause_faults(harness, receiver)
-            left, until = [*queries()], asyncio.get_running_loop().time() + PATIENCE
+            left, until = [*queries()], asyncio.get_running_loop().time() + DATA_TIMEOUT
             assert len(left) > 30
             while (left := await silent(prometheus, left)) and asyncio.get_running_loop().time() < until:
                 await harness.post(**{"from": WELL})

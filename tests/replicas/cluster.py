@@ -17,7 +17,7 @@ from app.clock import Clock
 from app.simulator import Account, ExchangeLimits, Simulator
 from tests.crash.process_control import Child, ProcessControl, environment_for, free_port
 from tests.harness import KEY, PASSWORD
-from tests.waiting import WAIT_TIMEOUT
+from tests.waiting import WAIT_TIMEOUT, until
 
 BEAT, LEASE = 0.5, 2.5  # real seconds: a quarter of what they are, so that a death costs a quarter
 _POLL_INTERVAL = 0.05  # seconds between two reads of the owners
@@ -114,14 +114,15 @@ class Cluster:
     async def ready(self, number: int) -> None:
         """Wait until it accepts mail."""
         child = self.children[number]
-        assert child is not None
-        async with asyncio.timeout(WAIT_TIMEOUT):
-            while True:
-                assert not child.ended.is_set(), self.process_control.tail()
-                with suppress(httpx.TransportError):
-                    if (await self.http.get(f"{self.at(number)}/readyz")).status_code == 200:
-                        return
-                await asyncio.sleep(0.02)
+
+        async def is_ready() -> bool:
+            assert child is not None
+            assert not child.ended.is_set(), self.process_control.tail()
+            with suppress(httpx.TransportError):
+                return (await self.http.get(f"{self.at(number)}/readyz")).status_code == 200
+            return False
+
+        await until(is_ready)
 
     async def kill(self, number: int) -> None:
         """Send SIGKILL."""
@@ -167,9 +168,11 @@ class Cluster:
 
     async def owned_by(self, number: int, mailboxes: int) -> None:
         """Wait until this one owns this many."""
-        async with asyncio.timeout(WAIT_TIMEOUT):
-            while await self.count_of(number) != mailboxes:
-                await asyncio.sleep(_POLL_INTERVAL)
+
+        async def owns() -> bool:
+            return await self.count_of(number) == mailboxes
+
+        await until(owns)
 
     async def count_of(self, number: int) -> int:
         """Return how many it owns."""

@@ -12,6 +12,7 @@ import httpx
 from tests.crash.verification import Received
 from tests.harness import EMAIL
 from tests.replicas.cluster import Cluster
+from tests.waiting import until
 
 BATCH = 20
 AGAIN = 0.05  # seconds until a refused connection is tried again
@@ -83,9 +84,11 @@ class Account:
 
 async def all_ended(cluster: Cluster, within: float) -> None:
     """Wait until no email is unfinished. Raises TimeoutError."""
-    async with asyncio.timeout(within):
-        while (await cluster.ask(_UNDER_WAY))[0][0]:
-            await asyncio.sleep(0.1)
+
+    async def ended() -> bool:
+        return not (await cluster.ask(_UNDER_WAY))[0][0]
+
+    await until(ended, within)
 
 
 async def verify_all(cluster: Cluster, accepted: dict[str, str]) -> Account:

@@ -181,7 +181,7 @@ async def test_a_restart_of_the_database_server_loses_nothing(
     )
     figure("relayed + failed + held, lost", f"{account.relayed} + {account.failed} + {account.held}, 0")
     figure("flagged / taken twice", f"{account.flagged} / {account.twice}")
-    assert callers.cut == 0, "the door stayed open"
+    assert callers.cut == 0, "no connection was refused"
     assert row.process_control.logged("crashed") == 0, row.process_control.tail()
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.crash.conftest import Figure
 from tests.replicas.conftest import Scale
 from tests.replicas.load import Callers, all_ended, verify_all
+from tests.waiting import until
 
 REPLICAS, MAILBOXES, PER_MINUTE = 3, 12, 30
 PACE = 0.95  # of what live owners allow
@@ -23,8 +24,7 @@ async def test_repeated_kills_lose_nothing(cluster: Callable[..., Any], scale: S
     await row.up(*range(REPLICAS))
     callers = Callers(row, scale.emails, chance)
     posting = asyncio.create_task(callers.post())
-    while len(callers.accepted) < 200:
-        await asyncio.sleep(0.05)
+    await until(lambda: len(callers.accepted) >= 200)
     row.begin_to_watch()
     loop, kills = asyncio.get_running_loop(), 0
     began, before = loop.time(), len(row.simulator.messages)

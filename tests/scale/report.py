@@ -55,7 +55,7 @@ def _of_phases(outcome: Outcome) -> Table:
         "transactions": "transactions /s",
         "statements": "statements /s",
         OWNERSHIP: "of these for whose a mailbox is",
-        LOOKS: "of these to look for work and wishes",
+        LOOKS: "of these to poll for work and requests",
         LEASES: "of these for leases of messages",
         "rows": "rows written /s",
         "syncs": "syncs of the log /s",

@@ -31,7 +31,7 @@ for name, strategy in {
     "seconds": st.integers(1, 604_800).map(str),
     "printable": _PLAIN.filter(str.isprintable),
     "content-id": st.text(_ID, min_size=1, max_size=128),
-    "base64": st.binary(max_size=100).map(lambda octets: base64.b64encode(octets).decode()),
+    "base64": st.binary(max_size=100).map(lambda content: base64.b64encode(content).decode()),
     "key-name": st.sampled_from(["shop", "shop, staging", "Größe"]),
     "sender-pattern": st.sampled_from(["noreply@contoso.com", "*@contoso.com", "*@*.contoso.com"]),
     "recipient-pattern": st.sampled_from(["ada@example.net", "*@example.net"]),

@@ -1,4 +1,4 @@
-"""SMTP dialogues as files: what a server and the client say to each other, and the result.
+"""SMTP dialogues as files: the commands and replies, and the result.
 
 A file in `dialogues/` is read from top to bottom:
 

@@ -144,6 +144,10 @@ def test_bytes_after_the_login_are_not_lost(run: Runner, tmp_path: Path, leftove
             connections = Connections(tmp_path, stack)
             session = await connections.logged_in(await connections.scripted_server(script))
             await until_dead(session)
+            if leftover.endswith(b"active\r\n"):
+                attempt = await session.send(ENVELOPE, CONTENT, allow_dot)
+                assert attempt.reply is not None
+                assert (attempt.phase, attempt.reply.code) == (Phase.MAIL, 421)
 
     run(scenario())
 

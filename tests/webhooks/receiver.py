@@ -99,9 +99,9 @@ class Receiver:
             writer.transport.abort()
         await asyncio.sleep(0)
 
-    async def until(self, true: Callable[[], bool], patience: float = 60.0) -> None:
+    async def until(self, true: Callable[[], bool], timeout: float = 60.0) -> None:
         """Wait for a condition, which is checked after every request."""
-        async with asyncio.timeout(patience), self._changed:
+        async with asyncio.timeout(timeout), self._changed:
             await self._changed.wait_for(true)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

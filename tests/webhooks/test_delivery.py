@@ -7,7 +7,7 @@ import pytest
 
 from app.mail.webhook.rules import RETRY_DELAYS
 from app.store.webhooks.records import Secret, Webhook
-from tests.clock import JumpingClock, LoopClock, autojump
+from tests.clock import JumpingClock, LoopClock, advance, autojump
 from tests.harness import Harness
 from tests.webhooks.conftest import Open
 from tests.webhooks.listen import ask, events_of, listen, settled, statuses, verify
@@ -66,7 +66,7 @@ async def test_an_event_waits_for_the_earlier_one_of_its_email(new_harness: Open
         other = str(await harness.post())
         await receiver.until(lambda: other in receiver.types)
         await harness.until(id, "done")
-        await asyncio.sleep(60)
+        await advance(60)
         assert {got.event["type"] for got in receiver.got if got.email == stuck} == {"email.scheduled"}
         receiver.answer = lambda _: Reply()
         await receiver.until(lambda: len(receiver.types[stuck]) == 2, 400)
@@ -133,14 +133,14 @@ async def test_w5_410_disables_until_enabled_again(new_harness: Open) -> None:
         webhook = await ask(harness, "GET", f"/webhooks/{made['id']}")
         assert (webhook["status"], webhook["disabled_reason"]) == ("disabled", "It answered 410 Gone.")
         await harness.until(await harness.post(), "done")
-        await asyncio.sleep(400)
+        await advance(400)
         assert len(receiver.got) == 1
         receiver.answer = lambda _: Reply()
         await ask(harness, "PATCH", f"/webhooks/{made['id']}", status="enabled")
         await receiver.until(lambda: len(receiver.taken) == 1)
         webhook = await ask(harness, "GET", f"/webhooks/{made['id']}")
         assert (webhook["status"], webhook["disabled_reason"]) == ("enabled", None)
-        await asyncio.sleep(10)
+        await advance(10)
         assert ids(receiver.taken) == {receiver.got[0].id}  # what happened while it was disabled is not for it
 
 

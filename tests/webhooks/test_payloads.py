@@ -1,6 +1,5 @@
 """Payloads of an email's events, and their signatures (api.md §7, W1 to W4)."""
 
-import asyncio
 import base64
 import hmac
 import json
@@ -15,7 +14,7 @@ from app.mail.webhook.payload import EmailSnapshot, email_event
 from app.mail.webhook.rules import EventType
 from app.simulator import Fault, Point, Say
 from app.store.mailboxes.records import HoldRequest
-from tests.clock import JumpingClock, autojump
+from tests.clock import JumpingClock, advance, autojump
 from tests.harness import EMAIL, MAILBOX, Harness
 from tests.webhooks.conftest import Open
 from tests.webhooks.listen import ask, listen, verify
@@ -210,7 +209,7 @@ async def test_only_subscribed_types_are_sent(new_harness: Open) -> None:
         id = await harness.post(scheduled_at="in 1 hour")
         await one.until(lambda: bool(one.taken))
         await other.until(lambda: bool(other.taken))
-        await asyncio.sleep(10)
+        await advance(10)
         assert one.types == {str(id): ["email.scheduled"]}
         assert [got.event["type"] for got in other.taken] == ["email.sent"]
 
@@ -224,7 +223,7 @@ async def test_a_credential_expiry_is_reported_once_over_restarts(new_harness: O
     async with receiver:
         for _ in range(2):
             async with new_harness():
-                await asyncio.sleep(10)
+                await advance(10)
         assert [got.event["data"]["mailbox"] for got in watching] == [MAILBOX]
         assert watching[0].event["data"]["expires_at"].startswith("2026-12-31")
 

@@ -143,8 +143,8 @@ async def test_every_network_error_is_a_result() -> None:
 async def test_a_response_is_read_up_to_a_limit() -> None:
     """Retry-After is parsed as a number or a date."""
     now = Clock(origin=1_800_000_000.0, speed=1e-9)
-    wishes = {"7": 7.0, "Fri, 15 Jan 2027 08:02:00 GMT": 120.0, "soon": 0.0, "-5": 0.0, "²": 0.0, "9" * 30: 999999999.0}
-    for given, seconds in wishes.items():
+    values = {"7": 7.0, "Fri, 15 Jan 2027 08:02:00 GMT": 120.0, "soon": 0.0, "-5": 0.0, "²": 0.0, "9" * 30: 999999999.0}
+    for given, seconds in values.items():
         reply = Reply(503, {"Retry-After": given}, "x" * 100_000)
         async with Receiver(lambda _, reply=reply: reply) as receiver:  # type: ignore[misc] # a default
             courier = WebhookSender(now, tls.context(None), allow_private=True)
@@ -157,7 +157,7 @@ async def test_a_response_is_read_up_to_a_limit() -> None:
 async def test_any_retry_after_gives_a_bounded_delay() -> None:
     """Dates out of range, invalid numbers, text of any length."""
     now = Clock(origin=1_800_000_000.0, speed=1e-9)
-    wishes = (
+    values = (
         *("Fri, 31 Dec 99999 23:59:59 GMT", "Thu, 01 Jan 10000 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"),
         *("Mon, 01 Jan 0000 00:00:00 GMT", "Mon, 99 Foo 2027 99:99:99 +9999", "Fri, 31 Dec 9999 23:59:59 -9999", ","),
         *(
@@ -173,7 +173,7 @@ async def test_any_retry_after_gives_a_bounded_delay() -> None:
             "Mon, 01 Jan 0001 00:00:00 +0100",
         ),
     )
-    for given in wishes:
+    for given in values:
         async with Receiver(lambda _, given=given: Reply(503, {"Retry-After": given})) as receiver:  # type: ignore[misc] # a default
             courier = WebhookSender(now, tls.context(None), allow_private=True)
             answer = await courier.send(webhook(receiver.url), due())

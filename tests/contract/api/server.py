@@ -71,7 +71,7 @@ class ApiServer:
     def start(self) -> None:
         """Serve until `stop`."""
         self._running = threading.Event()
-        self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()), name="door")
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()), name="api-server")
         self._thread.start()
         assert self._running.wait(20)
         self._before = ExitStack()

@@ -1,6 +1,5 @@
 """Pages and forms of the console, over a complete Postern with real faults."""
 
-import asyncio
 import re
 import sqlite3
 from contextlib import closing
@@ -12,21 +11,21 @@ import pytest
 
 from app.console.email.page import MESSAGE_TRACE
 from app.simulator import Drop, Fault, Point, Say
+from tests import waiting
 from tests.contract.console.operator import Operator
 from tests.harness import MAILBOX, Harness
-from tests.waiting import WAIT_TIMEOUT
 
 PROBE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`&"
 
 
 async def until(operator: Operator, path: str, words: str, status: int = 200) -> str:
     """Reload the page until it contains these words, and return its text."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while True:
-            operator.page = await operator.client.get(f"/console{path}")
-            if words in operator.shows and operator.page.status_code == status:
-                return operator.shows
-            await asyncio.sleep(0.05)
+
+    async def shown() -> str | None:
+        operator.page = await operator.client.get(f"/console{path}")
+        return operator.shows if words in operator.shows and operator.page.status_code == status else None
+
+    return await waiting.until(shown)
 
 
 async def held(harness: Harness, operator: Operator) -> UUID:

@@ -1,4 +1,4 @@
-"""A real name server on loopback, over UDP and TCP: it answers from a table, and what does not fit goes by TCP."""
+"""A real name server on loopback, over UDP and TCP: it answers from a table; answers that do not fit go by TCP."""
 
 import asyncio
 from types import TracebackType

@@ -160,7 +160,7 @@ class Calls:
 
 @contextmanager
 def allocations(counted: Counter[str]) -> Iterator[None]:
-    """Count what is allocated and not freed at the end, and what is at most."""
+    """Count the bytes that are allocated at the end, and at the peak."""
     gc.collect()
     tracemalloc.start()
     yield

@@ -38,7 +38,7 @@ async def callbacks():
     loop = asyncio.get_running_loop()
     loop.call_soon(fail, "in a callback")
     task = loop.create_task(task_that_fails())
-    await asyncio.sleep(0.01)
+    await asyncio.wait({task})
     del task
     gc.collect()
 

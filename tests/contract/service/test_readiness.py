@@ -14,7 +14,7 @@ import pytest
 from app.api.auth.authenticator import digest, new_key
 from app.simulator import Drop, Fault, Point, Say, ServerProfile, Silence, Simulator
 from app.store.keys.records import Key, Permission
-from tests.clock import LoopClock, autojump
+from tests.clock import LoopClock, advance, autojump
 from tests.harness import ACCOUNT, MAILBOX, PASSWORD, Harness, open_harness, settings_for
 from tests.waiting import WAIT_TIMEOUT, until
 
@@ -206,7 +206,7 @@ async def test_a_failed_login_is_repeated_at_the_times_of_probes(tmp_path: Path)
         async with open_harness(simulator, settings_for(simulator, tmp_path), LoopClock()) as harness:
             tried: list[int] = []
             for after in (0, 61, 240, 61, 3540, 61):
-                await asyncio.sleep(after)
+                await advance(after)
                 body = await asked(harness, "?deep=1")
                 tried.append(len(simulator.logins))
             assert tried == [1, 1, 2, 2, 3, 4]
@@ -224,7 +224,7 @@ async def test_a_failed_login_has_cause_fix_and_times(tmp_path: Path) -> None:
             reason = of(first, "auth", "reasons")
             assert "switched off in your organization" in reason["summary"]
             assert f"-Identity {MAILBOX}" in reason["fix"]
-            await asyncio.sleep(90)
+            await advance(90)
             second = await asked(harness, "?deep=1")
             assert second["examined_at"] > first["examined_at"]
             assert of(second, "auth") == of(first, "auth")
@@ -241,7 +241,7 @@ async def test_a_released_mailbox_is_checked_again(tmp_path: Path) -> None:
         async with open_harness(simulator, settings_for(simulator, tmp_path), LoopClock()) as harness:
             assert of(await asked(harness, "?deep=1"), "auth")["outcome"] == "failed"
             await harness.caller.post(f"/mailboxes/{MAILBOX}/release")
-            await asyncio.sleep(70)
+            await advance(70)
             assert of(await asked(harness, "?deep=1"), "auth")["summary"] == "The login succeeded."
             assert [login.ok for login in simulator.logins] == [False, True, True]
 

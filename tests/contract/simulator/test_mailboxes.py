@@ -29,7 +29,7 @@ async def rounds(graph: Graph, link: str = "", folder: str = INBOX, **params: st
 
 
 async def test_a_delta_query(graph: Graph) -> None:
-    """The first round has every message, in pages; the next one what changed since; with changeType only new ones."""
+    """The first round has every message, in pages; the next one the changes since; with changeType only new ones."""
     mailboxes = graph.trace.mailboxes
     ids = [mailboxes.add(MAILBOX, RAW) for _ in range(25)]
     all_, link = await rounds(graph)
@@ -109,7 +109,7 @@ async def test_header_fields_of_one_message(graph: Graph) -> None:
     ],
 )
 async def test_errors(graph: Graph, path: str, status: int, code: str) -> None:
-    """What does not exist or is not supported is refused."""
+    """Unknown and unsupported requests are refused."""
     answer = await graph.get(path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 

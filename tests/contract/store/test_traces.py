@@ -73,7 +73,7 @@ def report(message_id: str, state: DeliveryState | None, to: str = "B@example.co
 
 
 async def test_one_holder_and_its_token(store: Store) -> None:
-    """While the lease is valid nobody else gets it; a new holder has a higher token, and the old one writes nothing."""
+    """No other gets it while the lease is valid. A new holder has a higher token; the old one writes nothing."""
     first = await hold(store)
     assert (await hold(store)).reader == first.reader
     assert await store.traces.hold(HoldRequest("contoso", OTHER, DAY)) is None
@@ -130,7 +130,7 @@ async def test_reports_and_events(store: Store, message_id: str | None) -> None:
 
 
 async def test_matches(store: Store) -> None:
-    """What is not settled yet comes again; other mail and other recipients are told apart."""
+    """A report for an unsettled message is applied later; other mail and other recipients are not affected."""
     email, waiting = await relayed(store), acceptance("b@example.com")
     await accept(store, waiting)
     name = email.message.message_id
@@ -171,7 +171,7 @@ async def states(store: Store, *emails: Acceptance) -> list[tuple[str, bool]]:
 
 
 async def mark(store: Store, scope: Scope = SCOPE, now: float = NOW, since: float = 0.0) -> UnseenFound:
-    """Mark what is not in the trace a day after."""
+    """Mark recipients that are not in the trace a day later."""
     reader = (await hold(store)).reader
     return await store.traces.mark_unseen(Unseen(reader, scope, since, now + DAY, now + DAY, FIRST_ID))
 

@@ -1,1 +1,1 @@
-"""Exchange's message trace from outside: what becomes of emails after Exchange has accepted them."""
+"""Exchange's message trace from outside: the delivery of emails that Exchange has accepted."""

@@ -183,7 +183,7 @@ async def test_a_row_before_our_own_settlement(tmp_path: Path) -> None:
 
 @autojump
 async def test_without_the_trace_nothing_changes(tmp_path: Path) -> None:
-    """With POSTERN_TRACE off nobody asks, and an email is sent as before."""
+    """With POSTERN_TRACE off no trace is read, and an email is sent as before."""
     async with world(tmp_path, trace=False) as here:
         id = await here.harness.post(to="bounced@resend.dev")
         email = await here.harness.until(id, "done")

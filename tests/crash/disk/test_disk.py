@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tests.crash.kill_loop import simulated_upstream
 from tests.crash.process_control import Child, caller_for, environment_for, free_port
 from tests.crash.verification import Received, verify
 from tests.harness import EMAIL
-from tests.waiting import WAIT_TIMEOUT
+from tests.waiting import WAIT_TIMEOUT, until
 
 BOUND = 100.0  # seconds until all is well again: a lease that could not be given back runs out after 60
 
@@ -98,26 +98,30 @@ async def run_with_fault(http: httpx.AsyncClient, posts: int, disk: Disk, child:
 
 async def listening(http: httpx.AsyncClient) -> None:
     """Wait until it is ready."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while True:
-            try:
-                if (await http.get("/readyz")).status_code == 200:
-                    return
-            except httpx.TransportError:
-                await asyncio.sleep(0.02)
+
+    async def ready() -> bool:
+        with suppress(httpx.TransportError):
+            return (await http.get("/readyz")).status_code == 200
+        return False
+
+    await until(ready)
 
 
 async def accepted_at_last(http: httpx.AsyncClient, name: str) -> str:
     """Return the id once it is accepted."""
-    async with asyncio.timeout(WAIT_TIMEOUT):
-        while (answer := await http.post("/emails", json={**EMAIL, "to": f"{name}@example.net"})).status_code != 200:
-            await asyncio.sleep(0.05)
-    return str(answer.json()["id"])
+
+    async def accepted() -> str | None:
+        answer = await http.post("/emails", json={**EMAIL, "to": f"{name}@example.net"})
+        return str(answer.json()["id"]) if answer.status_code == 200 else None
+
+    return await until(accepted)
 
 
 async def relayed(http: httpx.AsyncClient, id: str) -> dict[str, Any]:
     """Return the email once it has ended."""
-    async with asyncio.timeout(BOUND):
-        while (email := (await http.get(f"/emails/{id}")).json())["relay"]["state"] not in ("done", "held"):
-            await asyncio.sleep(0.05)
-    return dict(email)
+
+    async def ended() -> dict[str, Any] | None:
+        email: dict[str, Any] = (await http.get(f"/emails/{id}")).json()
+        return email if email["relay"]["state"] in ("done", "held") else None
+
+    return await until(ended, BOUND)

@@ -22,7 +22,7 @@ from app.smtp.auth.token_http import MAX_RESPONSE_BYTES, TokenHttpClient
 from tests.entra import CLIENT
 
 BUFFERS = 16 * 1024 * 1024  # bytes that the buffers of two sockets can hold, with room
-PATIENCE = 20.0  # seconds until a test that waits in vain fails
+HANG_TIMEOUT = 20.0  # seconds until a test that waits in vain fails
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 Script = Callable[["Connection"], Awaitable[None]]
@@ -138,7 +138,7 @@ async def endless_interim_responses(line: Connection) -> None:
 
 async def silent(line: Connection) -> None:
     """Send nothing."""
-    await asyncio.sleep(PATIENCE)
+    await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize("script", [trickled_body, trickled_headers, trickled_chunks, endless_interim_responses])
@@ -148,7 +148,7 @@ async def test_a_slow_response_ends_at_the_deadline(hostile: Open, script: Scrip
         refused = await ask(there, deadline=0.5)
         assert isinstance(refused, TransientTokenError)
         assert (str(refused), refused.do_not_retry) == ("localhost did not answer in time.", True)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(HANG_TIMEOUT):
             await there.ended.wait()  # the connection is closed
 
 
@@ -200,9 +200,9 @@ async def flood_of_headers(line: Connection) -> None:
 async def test_a_large_response_ends_at_the_limit(hostile: Open, script: Script) -> None:
     """In bytes that the server could write before the connection was closed."""
     async with hostile(script) as there:
-        refused = await ask(there, deadline=PATIENCE)
+        refused = await ask(there, deadline=HANG_TIMEOUT)
         assert isinstance(refused, TransientTokenError)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(HANG_TIMEOUT):
             await there.ended.wait()
         assert there.lines[0].sent < BUFFERS
     if script is not flood_of_headers:
@@ -217,7 +217,7 @@ async def test_nothing_is_decompressed(hostile: Open) -> None:
         await line.send(HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed) + packed)
 
     async with hostile(send) as there:
-        refused = await ask(there, deadline=PATIENCE)
+        refused = await ask(there, deadline=HANG_TIMEOUT)
         assert str(refused) == "localhost answered 200."
 
 
@@ -242,7 +242,7 @@ async def test_an_invalid_response_is_an_error_in_plain_words(hostile: Open, nam
         await line.send(b"HTTP/1.1 %d So\r\ncontent-length: %d\r\n\r\n" % (status, len(body)) + body)
 
     async with hostile(send) as there:
-        refused = await ask(there, deadline=PATIENCE)
+        refused = await ask(there, deadline=HANG_TIMEOUT)
         assert str(refused).startswith(f"localhost answered {status}")
         with pytest.raises(CredentialError):
             await asyncio.to_thread(ClientSecret(there.registration(), "made-up-secret").fetch)
@@ -298,7 +298,7 @@ async def test_a_token_request_can_be_cancelled_at_any_time(hostile: Open) -> No
             stopped.set()
 
         threading.Thread(target=run, daemon=True).start()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(HANG_TIMEOUT):
             await begun.wait()
-        assert await asyncio.to_thread(stopped.wait, PATIENCE / 4)  # sooner than the endpoint's deadline
+        assert await asyncio.to_thread(stopped.wait, HANG_TIMEOUT / 4)  # sooner than the endpoint's deadline
         assert all(thread.daemon for thread in threading.enumerate() if thread.name == "daemon-call")

@@ -18,7 +18,7 @@ from app.quota import Quota
 from app.simulator import Simulator
 from app.store import Store
 from app.store.keys.records import AuthenticatedKey, Key, Permission
-from tests.clock import LoopClock, autojump
+from tests.clock import LoopClock, advance, autojump
 from tests.harness import ACCOUNT, EMAIL, open_harness, settings_for
 from tests.waiting import WAIT_TIMEOUT, until
 
@@ -69,7 +69,7 @@ async def opened(folder: Path, clock: Clock) -> tuple[CountingStore, Authenticat
 async def test_wrong_keys_are_looked_up_one_at_a_time(tmp_path: Path) -> None:
     """Known keys bypass the queue; a valid new key waits its turn in it."""
     store, authenticator = await opened(tmp_path, LoopClock())
-    await asyncio.sleep(2)  # of the loop: nothing that was found is believed any more
+    await advance(2 * KEY_CHECKED_FOR)  # nothing that was found is believed any more
     store.most = 0
     wrong = [asyncio.create_task(outcome(authenticator, f"a-wrong-key-{number}")) for number in range(300)]
     await asyncio.sleep(0)
@@ -111,7 +111,7 @@ async def test_wrong_keys_do_not_evict_a_valid_one(tmp_path: Path) -> None:
 async def test_a_full_lookup_queue_answers_503(tmp_path: Path) -> None:
     """A key that has been used does not queue."""
     store, authenticator = await opened(tmp_path, LoopClock())
-    await asyncio.sleep(2)
+    await advance(2 * KEY_CHECKED_FOR)
     wrong = [asyncio.create_task(outcome(authenticator, f"a-wrong-key-{number}")) for number in range(2500)]
     await asyncio.sleep(0)
     with pytest.raises(Unavailable):

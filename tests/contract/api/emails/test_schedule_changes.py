@@ -128,6 +128,7 @@ def test_c6_twice(server: ApiServer, scheduled: str) -> None:
     done(cancel(server, scheduled), scheduled)
     unscheduled(cancel(server, scheduled))
     unscheduled(patch(server, scheduled, {"scheduled_at": "in 1 hour"}))
+    assert show(server, scheduled)["last_event"] == "canceled"
 
 
 @pytest.mark.parametrize("permission", [Permission.SENDING_ACCESS, Permission.FULL_ACCESS])

@@ -21,7 +21,7 @@ from tests.contract.api.server import ApiServer, changed, refused
     ],
 )
 def test_an_unknown_path(server: ApiServer, method: str, path: str, text: str) -> None:
-    """The answer says what to use instead, and where the API is described, without an API key, too."""
+    """The answer names the right path and the documentation, also without an API key."""
     for headers in ({}, {"authorization": "Bearer pst_unknown"}):
         answer = httpx.request(method, f"{server.url}{path}", headers=headers)
         message = refused(answer, 404, "not_found")["message"]

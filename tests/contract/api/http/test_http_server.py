@@ -50,7 +50,7 @@ def test_pipelined_responses_are_in_order(server: ApiServer) -> None:
 
 @pytest.mark.direct("a gateway opens its own connections")
 def test_pipelined_requests_are_limited(server: ApiServer) -> None:
-    """Each takes memory until its turn, and nobody has authenticated yet: the connection is closed."""
+    """Each takes memory before it is authenticated: the connection is closed."""
     with server.connect() as connection:
         connection.sendall(b"GET /x HTTP/1.1\r\n\r\n" * (MAX_PIPELINED + 1))
         answered(connection, MAX_PIPELINED + 1)

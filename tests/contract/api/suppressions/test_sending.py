@@ -43,7 +43,7 @@ def test_the_other_recipients_wait(server: ApiServer) -> None:
 
 
 def test_a_validation_says_so_before(server: ApiServer) -> None:
-    """With the recipients; no time is estimated if nobody would get it."""
+    """With the recipients; no time is estimated if no recipient is left."""
     some = server.post(changed(to=[GONE, "there@example.com"], scheduled_at="in 1 hour"), "/emails/validate").json()
     assert some["suppressed"] == [{"email": "Gone@example.com", "origin": "manual"}]
     assert some["estimated_send_at"] is not None

@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import ssl
-import sys
 
 import pytest
 
@@ -306,7 +305,7 @@ async def test_every_reply_is_a_point(sim: Simulator, ready: Ready) -> None:
 async def test_a_process_can_be_killed_at_a_point(sim: Simulator, ready: Ready) -> None:
     """A process is killed when the content is complete. The message is still accepted."""
     client = await ready(sim)
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
+    process = await asyncio.create_subprocess_exec("cat", stdin=asyncio.subprocess.PIPE)
     sim.faults.add(Fault(Point.DOT, Kill(process.pid)))
     assert (await client.send()).startswith("250 ")
     assert await process.wait() == -signal.SIGKILL

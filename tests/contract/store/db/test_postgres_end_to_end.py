@@ -1,6 +1,6 @@
 """Complete Postern on PostgreSQL: from the POST to the mailbox, through an outage of the server and a restart."""
 
-import asyncio
+from collections.abc import Awaitable
 from pathlib import Path
 from socket import gethostname
 
@@ -11,7 +11,7 @@ from app.simulator import Simulator
 from tests.contract.console.operator import visitor
 from tests.harness import ACCOUNT, EMAIL, open_harness, settings_for
 from tests.postgres import Server
-from tests.waiting import WAIT_TIMEOUT, until
+from tests.waiting import until
 
 
 async def test_an_email_is_relayed_and_readable_after_a_restart(postgres_url: str, tmp_path: Path) -> None:
@@ -25,6 +25,11 @@ async def test_an_email_is_relayed_and_readable_after_a_restart(postgres_url: st
             assert (await harness.email(id))["last_event"] == "sent"
         assert len(simulator.messages) == 1
         assert not (tmp_path / "data").exists()
+
+
+async def answers_200(request: Awaitable[httpx.Response]) -> bool:
+    """Return whether the answer to a request is 200."""
+    return (await request).status_code == 200
 
 
 async def test_an_outage_of_the_server_is_survived(postgres_server: Server, postgres_url: str, tmp_path: Path) -> None:
@@ -41,12 +46,9 @@ async def test_an_outage_of_the_server_is_survived(postgres_server: Server, post
                 assert (await harness.caller.get("/readyz")).status_code == 503
             finally:
                 postgres_server.start()
-            async with asyncio.timeout(WAIT_TIMEOUT):
-                while (await harness.caller.post("/emails", json=EMAIL)).status_code != 200:
-                    await asyncio.sleep(0.05)
-                await until(lambda: len(simulator.messages) >= 2)
-                while (await harness.caller.get("/readyz")).status_code != 200:  # the result can be a second old
-                    await asyncio.sleep(0.05)
+            await until(lambda: answers_200(harness.caller.post("/emails", json=EMAIL)))
+            await until(lambda: len(simulator.messages) >= 2)
+            await until(lambda: answers_200(harness.caller.get("/readyz")))  # the result can be a second old
 
 
 async def test_a_deep_check_leaves_the_login_to_the_owner(postgres_url: str, tmp_path: Path) -> None:

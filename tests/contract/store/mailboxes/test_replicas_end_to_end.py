@@ -82,12 +82,12 @@ async def test_a_stop_releases_mailboxes_at_once(many: Callable[..., Any]) -> No
 
 async def test_one_role_accepts_and_the_other_relays(many: Callable[..., Any]) -> None:
     """The first has no mailbox, the second no API."""
-    async with many(role="api") as front:
-        id = await front.post()
-        assert (await front.caller.get("/readyz")).json()["status"] == "degraded", "nobody relays yet"
+    async with many(role="api") as accepting:
+        id = await accepting.post()
+        assert (await accepting.caller.get("/readyz")).json()["status"] == "degraded", "nobody relays yet"
         async with many(role="relay") as back:
-            await front.until(id, "done")
-            assert front.postern.coordinator.mailboxes == {}
+            await accepting.until(id, "done")
+            assert accepting.postern.coordinator.mailboxes == {}
             assert len(back.postern.coordinator.mailboxes) == 4
             assert (await back.caller.post("/emails", json=EMAIL)).status_code == 404
             for path in ("/healthz", "/readyz", "/metrics"):

@@ -30,7 +30,7 @@ async def test_an_accepted_message_is_read_back_unchanged(store: Store) -> None:
     assert email.attempts == ()
 
 
-@pytest.mark.parametrize("content", [b"\0\r\n\xff" * 10, b"x" * 3_000_000], ids=["any octets", "3 MB"])
+@pytest.mark.parametrize("content", [b"\0\r\n\xff" * 10, b"x" * 3_000_000], ids=["any bytes", "3 MB"])
 async def test_content_is_byte_true(store: Store, content: bytes) -> None:
     """A separate row, of any size."""
     (id,) = await accept(store, acceptance(content=content))
