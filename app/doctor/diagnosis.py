@@ -3,7 +3,6 @@
 Some are replaced, because they concern a waiting message or advise to run `postern check`.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -19,7 +18,6 @@ from app.mail.policy import explain_for_login, judge_failure, judge_reply
 _AGAIN = "Run `postern check` again."
 _AFTER_EHLO = frozenset({Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.CONTENT, Phase.DOT})
 _UNSUPPORTED_MECHANISM = Reply.of(504, ["5.7.4 Unrecognized authentication type"])
-_NOTHING = re.compile(r"Nothing to do[^.]*\.\s*")
 _SLOW = numbered(_AGAIN, "If that fails too, see Health, Service health at https://admin.microsoft.com.")
 
 
@@ -30,8 +28,13 @@ def of_reply(
     verdict = judge_reply(phase, reply)
     explanation = explain_for_login(verdict.explanation, target.credentials.method)
     fix = fill_text(explanation.fix, {"mailbox": target.mailbox, **(known or {})})
-    fix = numbered(*steps_of(_NOTHING.sub("", fix)), _AGAIN) if reply.transient else fix
+    fix = numbered(*steps_of(_without_nothing(fix)), _AGAIN) if reply.transient else fix
     return replace(failed(step, explanation.summary, fix, {"reply": str(reply)}), cause=verdict.rule)
+
+
+def _without_nothing(fix: str) -> str:
+    """Return a fix without a first sentence that says that there is nothing to do, as for a waiting message."""
+    return fix.partition(". ")[2] if fix.startswith("Nothing to do") else fix
 
 
 def of_failure(target: CheckTarget, step: Step, failure: Failure) -> Finding:
