@@ -34,7 +34,7 @@ from app.store.keys import keys, rate_limits
 from app.store.keys.records import Key, NewKey, Permission
 from app.store.migrations import migrate, revision
 from app.store.migrations.upgrade import config as alembic_config
-from app.store.schema import in_flight, metadata
+from app.store.schema import in_flight, metadata, traces
 
 
 # An index on an expression is not compared here; the next test sees it.
@@ -192,6 +192,23 @@ def test_marks_survive_the_migration_and_the_way_back(store_url: str) -> None:
     with migrated(store_url, to="0016").begin() as connection:
         found = connection.execute(select(ATTEMPTS_BEFORE.c.phase).order_by(ATTEMPTS_BEFORE.c.message_id))
         assert found.scalars().all() == ["dot", "dot", "dot"]
+    assert migrate(store_url) == revision(store_url)
+
+
+def test_traces_survive_the_migration_and_the_way_back(store_url: str) -> None:
+    """Deliveries keep Exchange's id; on the way back only those without one are forgotten."""
+    with migrated(store_url, to="0019").begin() as connection:
+        for id in (UUID(int=1), UUID(int=2)):
+            facts = {**MESSAGE_BEFORE, "state": "done", "head": {}}
+            connection.execute(insert(BEFORE_IN_FLIGHT).values(id=id, key_id=id, **facts))
+        delivery = {"address": "a@b", "state": "bounced", "at": 2.0, "code": "5.1.1", "cause": "gone"}
+        connection.execute(insert(traces).values(message_id=UUID(int=1), network_id=UUID(int=9), **delivery))
+    with migrated(store_url, to="head").begin() as connection:
+        assert connection.execute(select(traces.c.network_id)).scalars().all() == [UUID(int=9)]
+        connection.execute(insert(traces).values(message_id=UUID(int=2), network_id=None, **delivery))
+    with migrated(store_url, to="0019").begin() as connection:
+        found = connection.execute(select(traces.c.message_id, traces.c.network_id, traces.c.cause))
+        assert [tuple(row) for row in found] == [(UUID(int=1), UUID(int=9), "gone")]
     assert migrate(store_url) == revision(store_url)
 
 

@@ -112,3 +112,16 @@ def test_network_ids_in_any_order(rows: list[int], emails: int) -> None:
     assert len(assigned) == len(set(assigned)) == min(emails, len(set(rows)))
     assert duplicates.isdisjoint(assigned)
     assert len(duplicates) == max(0, len(set(rows)) - emails)
+
+
+def test_a_report_without_a_network_id() -> None:
+    """It is about the email that has bounced, or the first that still can; read again, it changes no second one."""
+    bounced, open_, over = (
+        Candidate(name, delivery=state)
+        for name, state in (("b", DeliveryState.BOUNCED), ("o", None), ("d", DeliveryState.DELIVERED))
+    )
+    assert assign([], None) == (None, False)
+    assert assign([over, open_, bounced], None) == (bounced, False)
+    assert assign([over, open_], None) == (open_, False)
+    assert assign([over], None) == (over, False)
+    assert assign([Candidate("p", uuid4(), DeliveryState.PENDING)], None)[1] is False
