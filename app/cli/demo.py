@@ -6,7 +6,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import httpx
 import typer
@@ -32,6 +32,15 @@ EMAIL = {
 }
 
 
+class _Options(NamedTuple):
+    """Addresses to listen on, and the API key; None for a new one. Port 0 selects a free one."""
+
+    host: str
+    port: int
+    control_port: int
+    api_key: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Demo:
     """Running servers of the demo, and its credentials."""
@@ -46,6 +55,11 @@ class Demo:
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Exit after the first email has arrived.")] = False,
     port: Annotated[int, typer.Option(help="Port of Postern; 0 selects a free one.")] = 8025,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 in a container.")] = "127.0.0.1",
+    control_port: Annotated[
+        int, typer.Option(help="Port of the inbox and the control API of the simulator; 0 selects a free one.")
+    ] = 0,
+    api_key: Annotated[str | None, typer.Option(help="API key, for tests only; a new one by default.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder for the database; a temporary one by default.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Send no email; print addresses and credentials as one line of JSON.")
@@ -57,15 +71,16 @@ def demo(
         folder = data or Path(temporary)
         with report_errors():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        arrived = run(_serve(folder, port) if as_json else _demo(folder, 0 if once else port, once=once))
+        options = _Options(host, 0 if once else port, control_port, api_key)
+        arrived = run(_serve(folder, options) if as_json else _demo(folder, options, once=once))
     if not arrived:
         raise end(Exit.FAILED, f"the email did not arrive within {DELIVERY_TIMEOUT} s")
 
 
-async def _serve(folder: Path, port: int) -> bool:
+async def _serve(folder: Path, options: _Options) -> bool:
     """Run the servers for other programs, until SIGINT or SIGTERM."""
     async with AsyncExitStack() as stack:
-        demo = await _start(stack, folder, port)
+        demo = await _start(stack, folder, options)
         stop = stop_signal()
         view.as_json(
             url=demo.postern.url,
@@ -78,10 +93,10 @@ async def _serve(folder: Path, port: int) -> bool:
     return True
 
 
-async def _demo(folder: Path, port: int, *, once: bool) -> bool:
+async def _demo(folder: Path, options: _Options, *, once: bool) -> bool:
     async with AsyncExitStack() as stack:
         view.title()
-        demo = await _start(stack, folder, port)
+        demo = await _start(stack, folder, options)
         simulator = demo.simulator
         view.step("simulated Office 365", f"{simulator.host}:{simulator.port}, STARTTLS with its own CA")
         view.step("Postern", demo.postern.url)
@@ -97,23 +112,29 @@ async def _demo(folder: Path, port: int, *, once: bool) -> bool:
     return arrived
 
 
-async def _start(stack: AsyncExitStack, folder: Path, port: int) -> Demo:
-    password, key = secrets.token_urlsafe(16), "pst_" + secrets.token_urlsafe(24)
+async def _start(stack: AsyncExitStack, folder: Path, options: _Options) -> Demo:
+    password, key = secrets.token_urlsafe(16), options.api_key or "pst_" + secrets.token_urlsafe(24)
     console_password = secrets.token_urlsafe(12)
     simulator = Simulator(accounts=[Account(MAILBOX, password=password, send_as=("*@contoso.com",))])
     await stack.enter_async_context(simulator)
     ca_file = folder / "simulator-ca.pem"
     simulator.write_ca(ca_file)
-    control = HttpServer(control_api(simulator), "127.0.0.1", 0)
+    control = HttpServer(control_api(simulator), options.host, options.control_port)
     await control.start()
     stack.push_async_callback(control.stop)
-    postern = Postern(_settings(folder, port, simulator, ca_file, password, key, console_password))
+    postern = Postern(_settings(folder, options, simulator, ca_file, password, key, console_password))
     await stack.enter_async_context(postern)
     return Demo(simulator, control, postern, key, console_password)
 
 
 def _settings(
-    folder: Path, port: int, simulator: Simulator, ca_file: Path, password: str, key: str, console_password: str
+    folder: Path,
+    options: _Options,
+    simulator: Simulator,
+    ca_file: Path,
+    password: str,
+    key: str,
+    console_password: str,
 ) -> Settings:
     with report_errors():
         return load(
@@ -127,8 +148,8 @@ def _settings(
             smtp_host=simulator.host,
             smtp_port=simulator.port,
             smtp_ca_file=ca_file,
-            host="127.0.0.1",
-            port=port,
+            host=options.host,
+            port=options.port,
         )
 
 
