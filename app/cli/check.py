@@ -63,7 +63,7 @@ def check(
         finish([Finding(Step.SETTINGS, StepOutcome.FAILED, str(error))], Exit.CONFIG, as_json)
     selected = _selected(settings, mailbox)
     targets = list(_targets(settings, selected, recipient, egress_address, server))
-    graph = [] if mailbox else _graph_targets(settings)
+    graph = [one for one in _graph_targets(settings) if not mailbox or one.about == selected[0][1].mailbox]
     if watch_:
         run(_watch(targets, graph, interval, as_json=as_json))
         raise typer.Exit(Exit.DONE)
@@ -86,7 +86,7 @@ async def _examine(
 
 def _graph_targets(settings: Settings) -> list[GraphTarget]:
     """Return what Postern reads in Microsoft Graph, with the progress of the readers if there is a database."""
-    if not settings.traced:
+    if not (settings.traced or settings.reported):
         return []
     from app.main.graph_targets import graph_targets  # noqa: PLC0415 - it imports MSAL and httpx
 

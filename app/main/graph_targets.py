@@ -1,42 +1,62 @@
 """Targets of the doctor in Microsoft Graph, built from the settings. Opens no connection."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from ssl import SSLContext
 from uuid import uuid4
 
 from app.clock import Clock
 from app.doctor.finding import Step
 from app.doctor.graph import GraphAnswer, GraphTarget
 from app.oauth_factory import OAuthFactory
-from app.settings import Settings
-from app.settings.trace import trace_apps
+from app.settings import MailboxSettings, Settings
+from app.settings.trace import ReportMailbox, report_mailboxes, trace_apps
 from app.smtp import tls
-from app.smtp.auth.oauth import TokenSource
 from app.trace.client import GraphClient
-from app.trace.graph import GraphError
+from app.trace.graph import GraphConnection, GraphError
+from app.trace.mailbox import INBOX, MailboxClient
 
 
 def graph_targets(settings: Settings, clock: Clock, read_until: Mapping[str, float]) -> Iterator[GraphTarget]:
-    """Yield the tenants whose message trace is read. `read_until` has the progress of the readers, by tenant."""
+    """Yield the tenants whose message trace is read, and the mailboxes that are read for non-delivery reports.
+
+    `read_until` has the progress of the trace's readers, by tenant.
+    """
     factory = OAuthFactory(clock)
     for app in trace_apps(settings.pools):
-        source = factory.tokens(app.login)
-        ask = _trace_request(app.login.graph_url, source, clock, tls.context(app.login.token_ca_file))
-        yield GraphTarget(Step.TRACE, app.tenant, source.token, ask, read_until.get(app.tenant), clock)
+        ask = _trace_request(app.login, factory, clock)
+        until = read_until.get(app.tenant)
+        yield GraphTarget(Step.TRACE, app.tenant, factory.tokens(app.login).token, ask, until, clock)
+    for one in report_mailboxes(settings.pools):
+        ask = _inbox_request(one, factory, clock)
+        yield GraphTarget(Step.REPORTS, one.mailbox, factory.tokens(one.login).token, ask, clock=clock)
 
 
-def _trace_request(
-    base: str, source: TokenSource, clock: Clock, trust: SSLContext
-) -> Callable[[], Awaitable[GraphAnswer]]:
+def _trace_request(login: MailboxSettings, factory: OAuthFactory, clock: Clock) -> Callable[[], Awaitable[GraphAnswer]]:
+    """Return a request for the rows of a Message-ID that no email has."""
+
     async def ask() -> GraphAnswer:
-        """Request the rows of a Message-ID that no email has."""
-        client = GraphClient(base, source, clock, trust)
-        try:
-            await client.first_page(f"messageId eq '<{uuid4()}>'")
-        except GraphError as error:
-            return GraphAnswer(error.status, str(error))
-        finally:
-            await client.close()
-        return GraphAnswer(200)
+        client = GraphClient(login.graph_url, factory.tokens(login), clock, tls.context(login.token_ca_file))
+        return await _answer(client.first_page(f"messageId eq '<{uuid4()}>'"), client.close)
 
     return ask
+
+
+def _inbox_request(one: ReportMailbox, factory: OAuthFactory, clock: Clock) -> Callable[[], Awaitable[GraphAnswer]]:
+    """Return a request for the messages that arrive in the Inbox from now on."""
+    login = one.login
+
+    async def ask() -> GraphAnswer:
+        trust = tls.context(login.token_ca_file)
+        client = MailboxClient(GraphConnection(login.graph_url, factory.tokens(login), clock, trust, {}), one.mailbox)
+        return await _answer(client.first_page(INBOX, clock.now()), client.close)
+
+    return ask
+
+
+async def _answer(request: Awaitable[object], close: Callable[[], Awaitable[None]]) -> GraphAnswer:
+    try:
+        await request
+    except GraphError as error:
+        return GraphAnswer(error.status, str(error))
+    finally:
+        await close()
+    return GraphAnswer(200)

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -20,18 +19,15 @@ from typer.testing import CliRunner
 
 from app.cli import application
 from app.clock import Clock
-from app.doctor.finding import Finding, Step, StepOutcome
-from app.doctor.graph import GraphAnswer, GraphTarget, examine_graph
+from app.doctor.finding import Finding, StepOutcome
+from app.doctor.graph import GraphTarget, examine_graph
 from app.main.graph_targets import graph_targets
+from app.settings import Settings
 from app.simulator import Account, Simulator
 from app.simulator.entra import TENANT, Entra
 from app.simulator.trace import MessageTrace
-from app.smtp import tls
-from app.smtp.auth.grants import ClientSecret
-from app.smtp.auth.oauth import TokenSource
 from app.store import Store
 from app.store.trace.records import HoldRequest, Progress
-from app.trace.graph import GraphConnection, GraphError
 from tests.contract.doctor.fixtures import CLIENT, MAILBOX, PASSWORD, report_text, zone
 from tests.contract.doctor.name_server import NameServer
 from tests.entra import SECRET, running_entra
@@ -48,40 +44,32 @@ class Tenant:
     entra: Entra
     trace: MessageTrace
     folder: Path
-    source: TokenSource
 
     def trace_target(self, read_until: float | None = None) -> GraphTarget:
         """Return the message trace, as the settings make it."""
-        settings = settings_for(
+        [target] = graph_targets(
+            self._settings(trace=True), Clock(), {} if read_until is None else {TENANT: read_until}
+        )
+        return target
+
+    def reports_target(self) -> GraphTarget:
+        """Return the mailbox, as the settings make it."""
+        [target] = graph_targets(self._settings(ndr=True), Clock(), {})
+        return target
+
+    def _settings(self, **changes: bool) -> Settings:
+        return settings_for(
             self.simulator,
             self.folder,
-            trace=True,
+            mailbox=MAILBOX,
             trace_tenant_id=TENANT,
             trace_client_id=CLIENT,
             trace_client_secret=SecretStr(SECRET),
             graph_url=self.trace.url,
             authority=self.entra.authority,
             token_ca_file=self.folder / "ca.pem",
+            **changes,
         )
-        [target] = graph_targets(settings, Clock(), {} if read_until is None else {TENANT: read_until})
-        return target
-
-    def reports_target(self) -> GraphTarget:
-        """Return the Inbox of the mailbox."""
-        trust = tls.context(self.folder / "ca.pem")
-        inbox = f"{self.trace.url}/v1.0/users/{quote(MAILBOX)}/mailFolders/inbox/messages/delta"
-
-        async def ask() -> GraphAnswer:
-            graph = GraphConnection(self.trace.url, self.source, Clock(), trust, {})
-            try:
-                await graph.get_json(inbox)
-            except GraphError as error:
-                return GraphAnswer(error.status, str(error))
-            finally:
-                await graph.close()
-            return GraphAnswer(200)
-
-        return GraphTarget(Step.REPORTS, MAILBOX, self.source.token, ask)
 
 
 @asynccontextmanager
@@ -92,9 +80,7 @@ async def running_tenant(folder: Path) -> AsyncIterator[Tenant]:
         running_entra(simulator, folder) as entra,
         MessageTrace(simulator, entra.entra) as trace,
     ):
-        registration = entra.registration(scope=f"{trace.url}/.default")
-        source = TokenSource(ClientSecret(registration, SECRET), simulator.clock)
-        yield Tenant(simulator, entra.entra, trace, folder, source)
+        yield Tenant(simulator, entra.entra, trace, folder)
 
 
 @pytest.fixture
@@ -239,12 +225,15 @@ async def test_a_token_that_cannot_be_read_is_tried(tenant: Tenant) -> None:
 async def test_the_command_checks_the_trace_last(tenant: Tenant) -> None:
     """With the progress of the reader, if there is a database; not if one mailbox is checked."""
     (tenant.folder / "postern.toml").write_text(document(tenant))
-    assert not any(one["step"] == "trace" for one in await command(tenant, "--mailbox", MAILBOX))
-    alone = (await command(tenant))[-1]
+    of_mailbox = (await command(tenant, "--mailbox", MAILBOX))[-2:]
+    assert [(one["step"], one["outcome"], one["about"]) for one in of_mailbox][1:] == [("reports", "ok", MAILBOX)]
+    assert of_mailbox[0]["step"] == "ptr"
+    alone, reports = (await command(tenant))[-2:]
+    assert (reports["step"], reports["outcome"]) == ("reports", "ok")
     assert (alone["step"], alone["outcome"], alone["about"], alone["facts"]) == ("trace", "ok", TENANT, {})
     assert not (tenant.folder / "postern.db").exists()
     await read_until(tenant, time.time() - 3 * HOUR)
-    late = (await command(tenant))[-1]
+    late = (await command(tenant))[-2]
     assert (late["step"], late["outcome"]) == ("trace", "warn")
     assert len(late["steps"]) == 2
 
@@ -261,6 +250,7 @@ ipv4_only = true
 authority = "{tenant.entra.authority}"
 graph_url = "{tenant.trace.url}"
 trace = true
+ndr = true
 trace_tenant_id = "{TENANT}"
 trace_client_id = "{CLIENT}"
 trace_client_secret = "{SECRET}"
