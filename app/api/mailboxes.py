@@ -16,7 +16,7 @@ from app.api.http.json_input import JsonInput
 from app.api.http.params import CompleteList, list_object
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
-from app.api.openapi.types import AT, Timestamp, describe
+from app.api.openapi.types import AT, ExplanationObject, Timestamp, describe
 from app.api.problems.problem import NotFound
 from app.api.problems.validation import string
 from app.mail.credential_expiry import CredentialExpiry
@@ -28,13 +28,6 @@ from app.mail.outcome.verdict import Explanation
 from app.mail.times import iso
 from app.store.mailboxes.records import HoldRequest, MailboxRecord, MailboxUsage
 from app.store.read.status import condition_at
-
-
-class ExplanationObject(TypedDict):
-    """Explanation of a state and how to fix it."""
-
-    summary: str
-    fix: str
 
 
 class UsageObject(TypedDict):

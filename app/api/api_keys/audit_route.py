@@ -37,7 +37,7 @@ class AuditEntry(TypedDict):
     last_at: Timestamp
 
 
-class AuditPage(Page):
+class AuditList(Page):
     """A page of entries, newest first."""
 
     data: list[AuditEntry]
@@ -66,19 +66,19 @@ class AuditRoute:
     @operation(
         "GET /audit",
         "A page of entries, newest first.",
-        {"one": list_object(AuditPage, [_ENTRY])},
+        {"one": list_object(AuditList, [_ENTRY])},
         tag=OperationTag.KEYS,
         needs=RequiredPermission.FULL_ACCESS,
         errors=(invalid("limit", INVALID_LIMIT),),
     )
-    async def list_audit(self, page: Annotated[PageQuery, Query()]) -> AuditPage:
+    async def list_audit(self, page: Annotated[PageQuery, Query()]) -> AuditList:
         """List the audit.
 
         Changes of keys; held and released mailboxes; retried, confirmed, cancelled and erased emails; refused sends. A
         refusal is listed about one second after its response.
         """
         found = await self._context.store.audit(page.after, page.limit + 1)
-        return list_object(AuditPage, map(entry, found[: page.limit]), has_more=len(found) > page.limit)
+        return list_object(AuditList, map(entry, found[: page.limit]), has_more=len(found) > page.limit)
 
 
 def entry(record: AuditRecord) -> AuditEntry:

@@ -82,7 +82,7 @@ class EmailQuery(BaseModel):
         return email_filters.selection({**values, "from": self.sender, "subject": self.q}, key_id)
 
 
-class EmailPage(Page):
+class EmailList(Page):
     """Page of emails, newest first."""
 
     data: list[ListedEmail]
@@ -102,12 +102,12 @@ class ListRoute:
     @operation(
         "GET /emails",
         "A page of accepted emails, newest first.",
-        {"a page": {**list_object(EmailPage, [HEAD], has_more=True), "next": ID}},
+        {"a page": {**list_object(EmailList, [HEAD], has_more=True), "next": ID}},
         tag=OperationTag.EMAILS,
         needs=RequiredPermission.READ_ACCESS,
         errors=(invalid("limit", INVALID_LIMIT),),
     )
-    async def list_emails(self, request: ApiRequest, query: Annotated[EmailQuery, Query()]) -> EmailPage:
+    async def list_emails(self, request: ApiRequest, query: Annotated[EmailQuery, Query()]) -> EmailList:
         """Find emails.
 
         Give `after` or `before`, not both. Filters can be combined. If few of many emails match, a page may be short or
@@ -116,5 +116,5 @@ class ListRoute:
         now, oldest_first = self._context.clock.now(), query.before is not None
         wanted = query.selection(request.key.scope)
         page = await self._context.store.list_emails(wanted, query.limit, now, oldest_first=oldest_first)
-        found = list_object(EmailPage, (listed(email, now) for email in page.emails), has_more=page.next_id is not None)
+        found = list_object(EmailList, (listed(email, now) for email in page.emails), has_more=page.next_id is not None)
         return {**found, "next": None if page.next_id is None else str(page.next_id)}

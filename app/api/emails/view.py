@@ -8,7 +8,7 @@ from uuid import UUID
 from typing_extensions import TypedDict
 
 from app.api.http.headers import timestamp
-from app.api.openapi.types import Id, Timestamp, describe
+from app.api.openapi.types import ExplanationObject, Id, Timestamp, describe
 from app.mail.delivery.states import DeliveryState
 from app.mail.explain import explain_cause
 from app.mail.lifecycle import WAITING_STATES, LastEvent, MessageState, RecipientState
@@ -52,14 +52,14 @@ class ListedEmail(_SummaryFields, _DeliveryFields):
     """An email in a list: without contents and relay state."""
 
 
-class Tag(TypedDict):
+class TagObject(TypedDict):
     """A name and a value, for finding emails."""
 
     name: str
     value: str
 
 
-class Delivery(TypedDict):
+class DeliveryObject(TypedDict):
     """Delivery to one recipient after Office 365 accepted it, by Exchange's message trace or a non-delivery report."""
 
     state: Annotated[
@@ -75,23 +75,23 @@ class Delivery(TypedDict):
     duplicate_trace_id: Annotated[Id | None, describe("That of a second copy which Exchange accepted.")]
 
 
-class Recipient(TypedDict):
+class RecipientObject(TypedDict):
     """One recipient, with the last reply about it."""
 
     address: str
     state: RecipientState
     reply: str | None
-    delivery: NotRequired[Annotated[Delivery, describe("Absent until Exchange reports it.")]]
+    delivery: NotRequired[Annotated[DeliveryObject, describe("Absent until Exchange reports it.")]]
 
 
-class Failure(TypedDict):
+class FailureObject(TypedDict):
     """Reason for a missing reply."""
 
     kind: FailureKind
     detail: str | None
 
 
-class Attempt(TypedDict):
+class AttemptObject(TypedDict):
     """One attempt to send it to Office 365."""
 
     number: Annotated[int, describe("From 1 on.")]
@@ -100,7 +100,7 @@ class Attempt(TypedDict):
     ended_at: Annotated[Timestamp | None, describe("null while it is under way.")]
     phase: Annotated[Phase, describe("The last phase that it reached.")]
     replies: Sequence[str]
-    failure: Annotated[Failure | None, describe("null when every command had a reply.")]
+    failure: Annotated[FailureObject | None, describe("null when every command had a reply.")]
     verdict: Annotated[
         Mapping[str, str], describe("By address: the rule that applied, and the resulting state of the recipient.")
     ]
@@ -110,14 +110,7 @@ class Attempt(TypedDict):
     ]
 
 
-class Explanation(TypedDict):
-    """State of the email in plain words, and how to fix it."""
-
-    summary: str
-    fix: str
-
-
-class Relay(TypedDict):
+class RelayObject(TypedDict):
     """State of the email in the relay."""
 
     state: MessageState
@@ -135,9 +128,9 @@ class Relay(TypedDict):
         Timestamp | None,
         describe("When html, text and files were removed, days after its end. null while they are stored."),
     ]
-    recipients: list[Recipient]
-    attempts: list[Attempt]
-    explanation: Explanation
+    recipients: list[RecipientObject]
+    attempts: list[AttemptObject]
+    explanation: ExplanationObject
 
 
 class EmailObject(ListedEmail):
@@ -146,8 +139,8 @@ class EmailObject(ListedEmail):
     object: Literal["email"]
     html: Annotated[str | None, describe("null without one, and after the content was removed.")]
     text: Annotated[str | None, describe("null without one, and after the content was removed.")]
-    tags: list[Tag]
-    relay: Relay
+    tags: list[TagObject]
+    relay: RelayObject
 
 
 class EmailIdResponse(TypedDict):
@@ -203,7 +196,7 @@ def _delivery_fields(mail: Email, now: float) -> _DeliveryFields:
     }
 
 
-def _relay(mail: Email, status: DeliveryStatus) -> Relay:
+def _relay(mail: Email, status: DeliveryStatus) -> RelayObject:
     return {
         "state": mail.state,
         "lane": mail.lane,
@@ -221,8 +214,8 @@ def _relay(mail: Email, status: DeliveryStatus) -> Relay:
     }
 
 
-def _recipient(one: RecipientRecord) -> Recipient:
-    shown: Recipient = {"address": one.address, "state": one.state, "reply": one.reply}
+def _recipient(one: RecipientRecord) -> RecipientObject:
+    shown: RecipientObject = {"address": one.address, "state": one.state, "reply": one.reply}
     if (delivery := one.delivery) is not None:
         shown["delivery"] = {
             "state": delivery.state,
@@ -235,7 +228,7 @@ def _recipient(one: RecipientRecord) -> Recipient:
     return shown
 
 
-def _attempt(attempt: AttemptRecord) -> Attempt:
+def _attempt(attempt: AttemptRecord) -> AttemptObject:
     return {
         "number": attempt.number,
         "mailbox": attempt.mailbox,

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, WithJsonSchema
+from typing_extensions import TypedDict
 
 Id: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 Timestamp: TypeAlias = Annotated[
@@ -18,6 +19,13 @@ KEY_ID = "4d8d2a5e-0c1f-4c55-9a63-5b2e8f7c1a90"
 EVENT_ID = "9e3f4c1e-7e2b-4f0c-8d55-0b6a3f1c2d77"
 AT = "2026-11-24T09:00:00.000Z"
 LATER = "2026-11-24T09:00:02.412Z"
+
+
+class ExplanationObject(TypedDict):
+    """Explanation of a state in plain words, and how to fix it."""
+
+    summary: str
+    fix: str
 
 
 def describe(what: str, **more: Any) -> Any:

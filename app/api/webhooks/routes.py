@@ -141,7 +141,7 @@ class WebhookRoutes:
         {"sent": schema.WHOLE_EVENT},
         errors=(*schema.ID_ERRORS, *schema.EVENT_ERRORS),
     )
-    async def get_webhook_event(self, id: _WebhookId, event_id: _EventId) -> view.WholeWebhookEvent:
+    async def get_webhook_event(self, id: _WebhookId, event_id: _EventId) -> view.WebhookEventWithPayload:
         """Get an event of a webhook."""
         return view.whole_event(await self._delivery(id, event_id))
 

@@ -11,7 +11,7 @@ from app.api.openapi.operation import links
 from app.api.openapi.types import AT, EVENT_ID, ID, LATER, WEBHOOK_ID, Id, describe
 from app.api.problems.problem import ErrorName, NotFound
 from app.api.webhooks.input import INVALID_SINCE
-from app.api.webhooks.view import WebhookEvent, WebhookObject, WebhookTry
+from app.api.webhooks.view import WebhookEventObject, WebhookObject, WebhookTry
 
 
 class _Webhook(TypedDict):
@@ -57,7 +57,7 @@ class WebhookList(Page):
 class WebhookEventList(Page):
     """A page of events, newest first."""
 
-    data: list[WebhookEvent]
+    data: list[WebhookEventObject]
 
 
 class WebhookTryList(Page):

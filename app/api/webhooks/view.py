@@ -40,7 +40,7 @@ class WebhookWithSecret(WebhookObject):
     ]
 
 
-class WebhookEvent(TypedDict):
+class WebhookEventObject(TypedDict):
     """An event and its delivery status."""
 
     id: Annotated[Id, describe("The `webhook-id` header of every delivery attempt.")]
@@ -49,7 +49,7 @@ class WebhookEvent(TypedDict):
     status: EventStatus
 
 
-class WholeWebhookEvent(WebhookEvent):
+class WebhookEventWithPayload(WebhookEventObject):
     """An event with its payload."""
 
     object: Literal["webhook_event"]
@@ -85,7 +85,7 @@ def with_secret(one: Webhook, never_sent: frozenset[str]) -> WebhookWithSecret:
     return {**webhook(one, never_sent), "signing_secret": one.secrets[0].value}
 
 
-def event(one: Delivery) -> WebhookEvent:
+def event(one: Delivery) -> WebhookEventObject:
     """Return an event without its payload."""
     return {
         "id": str(one.event_id),
@@ -95,7 +95,7 @@ def event(one: Delivery) -> WebhookEvent:
     }
 
 
-def whole_event(one: Delivery) -> WholeWebhookEvent:
+def whole_event(one: Delivery) -> WebhookEventWithPayload:
     """Return an event with its payload."""
     next_at = timestamp(one.next_at)
     return {"object": "webhook_event", **event(one), "next_attempt_at": next_at, "payload": json.loads(one.payload)}
