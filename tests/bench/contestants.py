@@ -36,6 +36,10 @@ DEEP: Final = "store behind 1,000,000"
 SHALLOW: Final = "store behind 1,000"
 DEEP_POSTGRES: Final = "PostgreSQL behind 1,000,000"
 SHALLOW_POSTGRES: Final = "PostgreSQL behind 1,000"
+TRACED: Final = "store with 1,000,000 traced"
+TRACED_FEW: Final = "store with 1,000 traced"
+TRACED_POSTGRES: Final = "PostgreSQL with 1,000,000 traced"
+TRACED_FEW_POSTGRES: Final = "PostgreSQL with 1,000 traced"
 POSTERN_START: Final = "start of Postern"
 NODE_START: Final = "start of the Node service"
 VERSION: Final = "postern --version"
@@ -67,6 +71,10 @@ CONTESTANTS: dict[str, Callable[[Stage], Measure]] = {
     DEEP: lambda stage: backlog.behind(backlog.MANY, f"sqlite:///{stage.folder}/many.db"),
     SHALLOW: lambda stage: backlog.behind(backlog.FEW, f"sqlite:///{stage.folder}/few.db"),
     DEEP_POSTGRES: lambda stage: backlog.behind(backlog.MANY, stage.postgres.create_database()),
+    TRACED: lambda stage: backlog.traced(backlog.MANY, f"sqlite:///{stage.folder}/traced.db"),
+    TRACED_FEW: lambda stage: backlog.traced(backlog.FEW, f"sqlite:///{stage.folder}/few-traced.db"),
+    TRACED_POSTGRES: lambda stage: backlog.traced(backlog.MANY, stage.postgres.create_database()),
+    TRACED_FEW_POSTGRES: lambda stage: backlog.traced(backlog.FEW, stage.postgres.create_database()),
     SHALLOW_POSTGRES: lambda stage: backlog.behind(backlog.FEW, stage.postgres.create_database()),
     POSTERN_START: partial(serving.startup, services.postern),
     NODE_START: partial(serving.startup, services.node),

@@ -67,7 +67,7 @@ class Outcome:
     @property
     def ahead(self) -> bool | None:
         """False: the peer has the better figure. None: there is no peer, or nothing was measured."""
-        if self.skipped or not self.goal.theirs or self.goal.row == "G12" or self.goal.their_figure:
+        if self.skipped or not self.goal.theirs or self.goal.row in ("G12", "TRACE") or self.goal.their_figure:
             return None  # Postern against itself, or against nothing
         return self.ours <= self.theirs if self.goal.less else self.ours >= self.theirs
 
@@ -79,6 +79,12 @@ BACKLOG = (
     ("claim eight", "claim"),
     ("read one, with its place", "get"),
     ("remove fifty that are over", "prune"),
+)
+TRACED = (
+    ("accept one", "accept"),
+    ("claim eight", "claim"),
+    ("list twenty that were delivered", "list"),
+    ("find the email of a row", "match"),
 )
 GOALS = (
     Goal("G1", SUSTAINED, "sustained", "msg/s", who.POSTERN, who.NODE, 2.0),
@@ -103,6 +109,11 @@ GOALS = (
         Goal("G12", work, figure, "ms", deep, shallow, 1.3, less=True)
         for deep, shallow in ((who.DEEP, who.SHALLOW), (who.DEEP_POSTGRES, who.SHALLOW_POSTGRES))
         for work, figure in BACKLOG
+    ),
+    *(
+        Goal("TRACE", work, figure, "ms", many, few, 1.3, less=True)
+        for many, few in ((who.TRACED, who.TRACED_FEW), (who.TRACED_POSTGRES, who.TRACED_FEW_POSTGRES))
+        for work, figure in TRACED
     ),
     Goal(
         "START", "postern --version over python -c pass", "version", "ms", who.VERSION, who.VERSION, 6.0, True, "python"

@@ -30,6 +30,7 @@ _REPORTED: Mapping[LastEvent | None, Set[DeliveryState]] = {
     LastEvent.DELIVERED: ARRIVED,
 }
 COUNT_LIMIT = 1_000  # messages of one event; a larger number is reported as this one
+FIRST_SCAN = 200  # messages; a page that they do not fill is scanned again, up to its limit
 RARE = 1_000  # recipients with a prefix, up to which all of them are read
 _DONE = frozenset({MessageState.DONE})  # most messages are: the index by key is smaller than this one
 
@@ -52,7 +53,10 @@ def list_emails(
     connection: Connection, asked: Selection, limit: int, now: float, oldest_first: bool = False
 ) -> MessagePage:
     """Return up to `limit` messages: the newest, or with `oldest_first` the oldest. The newest comes first."""
-    ids, next_id = _find(connection, asked, limit, now, oldest_first)
+    first = replace(asked, scan_limit=min(asked.scan_limit, FIRST_SCAN))
+    ids, next_id = _find(connection, first, limit, now, oldest_first)
+    if next_id is not None and len(ids) < limit and first.scan_limit < asked.scan_limit:
+        ids, next_id = _find(connection, asked, limit, now, oldest_first)
     return MessagePage(tuple(find.emails(connection, ids)), next_id)
 
 

@@ -1,7 +1,7 @@
-"""Cost of the store's verbs behind a backlog (G12): the same verbs over few and over many messages.
+"""Cost of the store's verbs behind a backlog (G12) and over traced mail (TRACE): over few and over many messages.
 
-The store has as many finished messages as waiting ones. The server of PostgreSQL is the tests' own, which does not wait
-for the disk: that wait would hide what grows with the backlog.
+For G12 the store has as many finished messages as waiting ones, for TRACE only finished ones. The server of PostgreSQL
+is the tests' own, which does not wait for the disk: that wait would hide what grows with the backlog.
 """
 
 import asyncio
@@ -16,9 +16,14 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import Connection, text
 
+from app.mail.delivery.states import DeliveryState
+from app.mail.delivery.trace_row import TraceRow
+from app.mail.lifecycle import LastEvent
 from app.store import Store
 from app.store.db.engine import write_engine
+from app.store.read.records import Selection
 from app.store.retention import BATCH_SIZE, RetentionCutoffs
+from app.store.trace.records import HoldRequest, Report, Reports
 from tests.bench.measures.composing import Figures
 from tests.contract.store.build import (
     DAY,
@@ -26,6 +31,7 @@ from tests.contract.store.build import (
     NOW,
     POOL,
     RELAYED,
+    SCOPE,
     accept,
     acceptance,
     claim_one,
@@ -61,6 +67,45 @@ def behind(waiting: int, url: str) -> Callable[[], Figures]:
     _vacuum(url)
     rounds = iter(range(1_000_000))
     return lambda: asyncio.run(_measure(url, done, _OLD + next(rounds) * _STEPS * BATCH_SIZE))
+
+
+def traced(count: int, url: str) -> Callable[[], Figures]:
+    """Store with so many recipients that the message trace has reported, and their emails; how to measure it once."""
+    one, done = asyncio.run(_begin(url))
+    asyncio.run(_report(url, done))
+    with _transaction(url) as connection:
+        _fill_over(connection, done, count, _OVER, message_id="'m' || n || '@framework.example'")
+        _fill(connection, "traces", done, count, _OVER)
+    _vacuum(url)
+    return lambda: asyncio.run(_measure_traced(url, one, count))
+
+
+async def _report(url: str, done: UUID) -> None:
+    store = await Store.open(url)
+    position = await store.traces.hold(HoldRequest("contoso", UUID(int=1), DAY))
+    row = TraceRow(UUID(int=1), f"{done}@contoso.com", "b@example.com", NOW, "delivered")
+    assert position is not None
+    report = Report(row, DeliveryState.DELIVERED)
+    assert await store.traces.apply(Reports(position.reader, (report,), NOW, SCOPE)) is not None
+    await store.traces.release(position.reader)
+    await store.close()
+
+
+async def _measure_traced(url: str, one: UUID, count: int) -> Figures:
+    """Medians in milliseconds. `one`: a waiting message."""
+    store = await Store.open(url)
+    await store.cancel(one, NOW)
+    await accept(store, *(acceptance() for _ in range(8 * _TIMES)))
+    row = TraceRow(UUID(int=1), f"m{count // 2}@framework.example", "b@example.com", NOW, "delivered")
+    reports = [Report(row, DeliveryState.DELIVERED)]
+    figures = {
+        "accept": await _time(lambda: store.accept([acceptance()])),
+        "claim": await _claims(store),
+        "list": await _time(lambda: store.list_emails(Selection(last_event=LastEvent.DELIVERED), 20, NOW)),
+        "match": await _time(lambda: store.traces.matches(reports, SCOPE)),
+    }
+    await store.close()
+    return figures
 
 
 async def _begin(url: str) -> tuple[UUID, UUID]:

@@ -303,6 +303,61 @@ async def test_verbs_cost_the_same_with_many_suppressions(sqlite_url: str, steps
         assert many[name] <= few[name] * 1.1 + 20, (name, few, many)
 
 
+async def test_verbs_cost_the_same_with_many_traced_recipients(sqlite_url: str, steps: list[int]) -> None:
+    """Accept, claim, the lists by what became of emails, and the search for the email of a row."""
+    store = await Store.open(sqlite_url)
+    (done,) = await accept(store, acceptance("b@example.com"))
+    await settled(store)
+    position = await store.traces.hold(HoldRequest("contoso", UUID(int=9), DAY))
+    assert position is not None
+    row = TraceRow(UUID(int=1), f"{done}@contoso.com", "b@example.com", NOW, "delivered")
+    assert await store.traces.apply(Reports(position.reader, (Report(row, DELIVERED),), NOW, SCOPE))
+    reports = [Report(replace(row, message_id=f"m{n}@framework.example"), DELIVERED) for n in (7, 500)]
+    verbs: dict[str, Callable[[], Awaitable[object]]] = {
+        "accept": lambda: store.accept([acceptance()]),
+        "claim": lambda: claim(store, 1),
+        "match": lambda: store.traces.matches(reports, SCOPE),
+        **{
+            f"{event}": partial(store.list_emails, Selection(last_event=event), 20, NOW)
+            for event in (LastEvent.DELIVERED, LastEvent.BOUNCED)
+        },
+    }
+
+    async def costs() -> dict[str, int]:
+        cost = {}
+        for name, verb in verbs.items():
+            await verb()
+            steps.clear()
+            await verb()
+            cost[name] = len(steps)
+        return cost
+
+    fill_traces(sqlite_url, done, 1, 1_000)
+    few = await costs()
+    fill_traces(sqlite_url, done, 1_001, 50_000)
+    many = await costs()
+    await store.close()
+    for name in verbs:
+        assert many[name] <= few[name] * 1.1 + 20, (name, few, many)
+
+
+def fill_traces(url: str, like: UUID, first: int, last: int) -> None:
+    """Store copies of a delivered email, each with a caller's Message-ID of its own."""
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        for table, key in (("messages", "id"), ("recipients", "message_id"), ("traces", "message_id")):
+            own = {key: "printf('%032x', n)"}
+            if table == "messages":
+                own["message_id"] = "'m' || n || '@framework.example'"
+            names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            values = ", ".join(own.get(name, name) for name in names)
+            connection.execute(
+                "WITH RECURSIVE numbers(n) AS (SELECT ? UNION ALL SELECT n + 1 FROM numbers WHERE n < ?) "
+                f"INSERT INTO {table} SELECT {values} FROM (SELECT * FROM {table} WHERE {key} = ?), numbers",
+                (first, last, like.hex),
+            )
+    connection.close()
+
+
 def fill_suppressions(url: str, first: int, last: int) -> None:
     """Suppress this many addresses."""
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:

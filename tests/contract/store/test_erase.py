@@ -11,6 +11,9 @@ from uuid import UUID
 import pytest
 
 from app.mail import erasure
+from app.mail.delivery.bounce import Cause
+from app.mail.delivery.states import DeliveryState
+from app.mail.delivery.trace_row import TraceRow
 from app.mail.lifecycle import MessageState, RecipientState
 from app.mail.message.address import normalize_address
 from app.mail.message.message import OnUnknown
@@ -23,12 +26,15 @@ from app.store.read.records import Selection
 from app.store.records import Accepted, Email, IdempotencyConflict, MessageSummary
 from app.store.retention import BATCH_SIZE, RetentionCutoffs
 from app.store.schema import metadata
+from app.store.trace.records import HoldRequest, Report, Reports
 from tests.contract.store.build import (
+    DAY,
     DEFERRED,
     LOST,
     NOW,
     REFUSED,
     RELAYED,
+    SCOPE,
     accept,
     acceptance,
     claim,
@@ -101,6 +107,25 @@ async def test_erasure_of_an_ended_message(store: Store, store_url: str, attempt
     assert (tried.dialogue, tried.detail) == ((), None)
     assert tried.replies == (("250 2.0.0",) if attempt is RELAYED else ("550 5.7.1",))
     assert (tried.started_at, tried.ended_at, tried.phase) == (NOW, NOW, before.attempts[0].phase)
+    stored = rows(store_url)
+    for secret in SECRETS:
+        assert secret.decode() not in stored
+
+
+async def test_erasure_of_the_reports_of_the_message_trace(store: Store, store_url: str) -> None:
+    """The state and the code stay; the address, the words of the other server and the suppression go."""
+    id = await ended(store, RELAYED)
+    position = await store.traces.hold(HoldRequest("contoso", UUID(int=1), DAY))
+    assert position is not None
+    row = TraceRow(UUID(int=2), (await read(store, id)).message_id, PERSON, NOW, "failed")
+    bounced = Report(row, DeliveryState.BOUNCED, Cause("5.1.1", f"550 5.1.1 <{PERSON}> is unknown"))
+    assert await store.traces.apply(Reports(position.reader, (bounced,), NOW, SCOPE)) is not None
+    assert await store.suppression(PERSON, NOW) is not None
+    assert await store.erase([id], NOW + 60, BY) == {id: ERASED}
+    (recipient,) = (await read(store, id)).recipients
+    assert recipient.delivery is not None
+    assert (recipient.delivery.state, recipient.delivery.cause.code) == (DeliveryState.BOUNCED, "5.1.1")
+    assert await store.suppression(PERSON, NOW) is None
     stored = rows(store_url)
     for secret in SECRETS:
         assert secret.decode() not in stored
