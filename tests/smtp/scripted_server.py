@@ -11,11 +11,12 @@ from typing import Self, cast
 
 import trustme
 
+from tests.waiting import WAIT_TIMEOUT
+
 EHLO = b"250-server Hello\r\n250-SIZE 157286400\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
 PLAIN = EHLO + b"250 STARTTLS\r\n"
 SECURE = EHLO + b"250-AUTH LOGIN XOAUTH2\r\n250 SMTPUTF8\r\n"
 GO_AHEAD = b"354 Start mail input; end with <CRLF>.<CRLF>\r\n"
-SCRIPT_TIMEOUT = 10.0  # seconds until a script that waits in vain fails
 _LIMIT = 2**24  # bytes received at once
 
 
@@ -44,12 +45,12 @@ class ScriptedConnection:
 
     async def read(self, size: int) -> bytes:
         """Read at most `size` bytes without recording them; b"" at the end."""
-        async with asyncio.timeout(SCRIPT_TIMEOUT):
+        async with asyncio.timeout(WAIT_TIMEOUT):
             return await self._reader.read(size)
 
     async def read_until(self, until: bytes = b"\r\n") -> bytes:
         """Read up to and including `until`."""
-        async with asyncio.timeout(SCRIPT_TIMEOUT):
+        async with asyncio.timeout(WAIT_TIMEOUT):
             heard = await self._reader.readuntil(until)
         self.received += heard
         return heard
@@ -63,7 +64,7 @@ class ScriptedConnection:
     async def read_all(self) -> bytes:
         """Read until the connection ends."""
         try:
-            async with asyncio.timeout(SCRIPT_TIMEOUT):
+            async with asyncio.timeout(WAIT_TIMEOUT):
                 while data := await self._reader.read(65536):
                     self.received += data
         except ConnectionError:

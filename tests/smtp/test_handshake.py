@@ -16,7 +16,7 @@ from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session, open_session
 from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, PASSWORD, Connections, allow_dot, short_timeout
 from tests.smtp.scripted_server import PLAIN, SECURE, ScriptedConnection
-from tests.waiting import until
+from tests.waiting import WAIT_TIMEOUT, until
 
 STEPS = {
     Point.GREETING: Phase.GREETING,
@@ -180,7 +180,7 @@ async def test_a_cancelled_opening_closes_its_connection(connections: Connection
     simulator = await connections.simulator()
     struck = simulator.faults.add(Fault(Point.AUTH, Silence()))
     opening = asyncio.create_task(open_session(connections.upstream_to(simulator), CREDENTIALS))
-    await struck.wait(5)
+    await struck.wait(WAIT_TIMEOUT)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening

@@ -23,7 +23,7 @@ from tests.smtp.conftest import (
     allow_dot,
     short_timeout,
 )
-from tests.waiting import until
+from tests.waiting import WAIT_TIMEOUT, until
 
 STRICT = ExchangeLimits(connections_sending=3, messages_per_minute=10**9, tarpit=0)
 
@@ -308,7 +308,7 @@ async def test_closing_aborts_lent_sessions_at_its_timeout(connections: Connecti
     pool = SessionPool(CountingOpener(connections.upstream_to(simulator)), 1)
     sending = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, allow_dot))
     waiting = asyncio.create_task(pool.deliver(ENVELOPE, CONTENT, allow_dot))
-    await struck.wait(5)
+    await struck.wait(WAIT_TIMEOUT)
     await pool.close(0.01)
     with pytest.raises(SessionError) as caught:
         await sending
@@ -338,7 +338,7 @@ async def test_closing_ends_every_opening_and_every_wait_for_one() -> None:
     await asyncio.sleep(0)
     assert pool.counts() == (0, 0, 2)
     pool.stop_opening()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         ends = await asyncio.gather(*asking, pool.deliver(ENVELOPE, CONTENT, allow_dot), return_exceptions=True)
         await pool.close(3600.0)
     assert [end.failure.kind for end in ends if isinstance(end, SessionError)] == [FailureKind.STOPPED] * 5

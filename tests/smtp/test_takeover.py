@@ -18,7 +18,7 @@ from app.smtp.failure import SessionError
 from app.smtp.handshake import ServerInfo, Session, greet
 from tests.smtp.conftest import CONTENT, ENVELOPE, HEADER, Connections, allow_dot, short_timeout
 from tests.smtp.scripted_server import GO_AHEAD, PLAIN, SECURE, ScriptedConnection, ScriptedServer
-from tests.waiting import until
+from tests.waiting import WAIT_TIMEOUT, until
 
 OK = b"250 ok\r\n250 ok\r\n"
 LARGE = HEADER + (b"x" * 76 + b"\r\n") * 60_000
@@ -213,7 +213,7 @@ def test_a_failed_handshake_closes_the_connection(run: Runner, tmp_path: Path) -
             with pytest.raises(SessionError) as caught:
                 await connections.logged_in(server)
             assert caught.value.failure.kind is FailureKind.CERTIFICATE
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(WAIT_TIMEOUT):
                 await server.done()
 
     run(scenario())

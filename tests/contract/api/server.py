@@ -37,7 +37,7 @@ from app.mail.readiness import DeepCheck, Readiness, Reason
 from app.store import Store
 from app.store.keys.records import Key, Permission
 from tests.gateway.gateways import Gateway, gateway, requested
-from tests.waiting import until
+from tests.waiting import WAIT_TIMEOUT, until
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -73,20 +73,22 @@ class ApiServer:
         self._running = threading.Event()
         self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()), name="api-server")
         self._thread.start()
-        assert self._running.wait(20)
+        assert self._running.wait(WAIT_TIMEOUT)
         self._before = ExitStack()
         if kind := requested():
             self.gateway = self._before.enter_context(gateway(kind, self.port))
             self.url = self.gateway.url
         self.key = self.make_key()
-        self.client = httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.key}"}, timeout=20)
+        self.client = httpx.Client(
+            base_url=self.url, headers={"authorization": f"Bearer {self.key}"}, timeout=WAIT_TIMEOUT
+        )
 
     def stop(self) -> None:
         """Stop as at SIGTERM, and wait for the end."""
         self.client.close()
         self._before.close()
         self.begin_to_stop()
-        self._thread.join(20)
+        self._thread.join(WAIT_TIMEOUT)
 
     def begin_to_stop(self, drain: int = 10) -> None:
         """Begin a stop as at SIGTERM, with this many seconds for running requests. No effect once it has ended."""
@@ -169,7 +171,7 @@ class ApiServer:
 
     def inside(self, path: str, method: str = "GET") -> httpx.Response:
         """Send an internal request: without a key, and bypassing any gateway."""
-        return httpx.request(method, f"{self.direct}{path}", timeout=20)
+        return httpx.request(method, f"{self.direct}{path}", timeout=WAIT_TIMEOUT)
 
     @property
     def direct(self) -> str:
@@ -210,7 +212,7 @@ class ApiServer:
         """Open a connection."""
         if self.gateway is not None:
             return self.gateway.connect()
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_TIMEOUT)
 
 
 def _bearer(key: str | None) -> dict[str, str]:

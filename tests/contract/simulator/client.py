@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Self
 
 from app.simulator import Account, Point, Simulator
+from tests.waiting import WAIT_TIMEOUT
 
 MAILBOX = "noreply@contoso.com"
 PASSWORD = "correct horse"
 TOKEN = "eyJ0eXAi.token"
 ACCOUNT = Account(MAILBOX, PASSWORD, send_as=("*@sales.contoso.com",), aliases=("no-reply@contoso.com",), token=TOKEN)
-REPLY_TIMEOUT = 5.0  # seconds
 
 # Values that differ between sessions in Exchange's replies.
 PLACEHOLDERS = {
@@ -86,7 +86,7 @@ class Client:
 
     async def start_tls(self, context: ssl.SSLContext, host: str = "localhost") -> None:
         """Run the TLS handshake."""
-        await asyncio.wait_for(self.writer.start_tls(context, server_hostname=host), REPLY_TIMEOUT)
+        await asyncio.wait_for(self.writer.start_tls(context, server_hostname=host), WAIT_TIMEOUT)
 
     def write(self, data: bytes) -> None:
         """Write the bytes unchanged."""
@@ -96,7 +96,7 @@ class Client:
         """Return the next reply."""
         lines: list[str] = []
         while True:
-            line = (await asyncio.wait_for(self.reader.readline(), REPLY_TIMEOUT)).decode()
+            line = (await asyncio.wait_for(self.reader.readline(), WAIT_TIMEOUT)).decode()
             if not line.endswith("\r\n"):
                 return "\n".join([*lines, line])
             lines.append(line[:-2])
@@ -128,7 +128,7 @@ class Client:
 
     async def rest(self) -> bytes:
         """Return all bytes up to the end of the connection."""
-        return await asyncio.wait_for(self.reader.read(), REPLY_TIMEOUT)
+        return await asyncio.wait_for(self.reader.read(), WAIT_TIMEOUT)
 
     async def close(self) -> None:
         """Abort the connection."""

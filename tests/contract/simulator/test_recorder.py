@@ -8,13 +8,13 @@ import pytest
 from app.simulator import ExchangeLimits, Fault, Point, Silence, Simulator
 from tests.contract.simulator.client import MAILBOX, Client, content
 from tests.contract.simulator.conftest import Ready, Start
-from tests.waiting import until
+from tests.waiting import WAIT_TIMEOUT, until
 
 
 async def test_waiting_ends_with_the_message(sim: Simulator, ready: Ready) -> None:
     """wait_for returns when `count` messages were accepted, immediately if they already are."""
     client = await ready(sim)
-    waiting = asyncio.create_task(sim.wait_for(2, 5))
+    waiting = asyncio.create_task(sim.wait_for(2, WAIT_TIMEOUT))
     await client.send()
     await client.send(content(sender="ceo@contoso.com"))
     assert not waiting.done()

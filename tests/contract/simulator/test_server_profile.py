@@ -11,6 +11,7 @@ import pytest
 from app.simulator import Certificate, ServerProfile, Simulator
 from tests.contract.simulator.client import Client, expect, verifying_context
 from tests.contract.simulator.conftest import Start
+from tests.waiting import WAIT_TIMEOUT
 
 
 async def handshake(sim: Simulator, clients: list[Client], context: ssl.SSLContext, host: str = "localhost") -> Client:
@@ -116,7 +117,7 @@ async def test_text_can_be_injected_before_tls(start: Start, clients: list[Clien
     sim = await start(profile=ServerProfile(inject=b"250 2.0.0 injected\r\n"))
     clients.append(client := await Client.greeted(sim))
     client.write(b"STARTTLS\r\n")
-    segment = await asyncio.wait_for(client.reader.read(4096), 5)
+    segment = await asyncio.wait_for(client.reader.read(4096), WAIT_TIMEOUT)
     assert segment == b"220 2.0.0 SMTP server ready\r\n250 2.0.0 injected\r\n"
 
 

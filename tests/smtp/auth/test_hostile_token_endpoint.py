@@ -22,7 +22,7 @@ from app.smtp.auth.token_http import MAX_RESPONSE_BYTES, TokenHttpClient
 from tests.entra import CLIENT
 
 BUFFERS = 16 * 1024 * 1024  # bytes that the buffers of two sockets can hold, with room
-HANG_TIMEOUT = 20.0  # seconds until a test that waits in vain fails
+HANG_TIMEOUT = 40.0  # seconds until a test that waits in vain fails
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 Script = Callable[["Connection"], Awaitable[None]]

@@ -17,6 +17,7 @@ from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.message.message import Lane
 from app.store.keys.records import KeyRevision, KeyRotation, Permission
 from tests.contract.api.server import MINIMAL, SENDER, ApiServer, check_error, open_server
+from tests.waiting import WAIT_TIMEOUT
 
 
 class Needs(Enum):
@@ -163,7 +164,7 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
     """Server for the whole matrix."""
     with (
         open_server(tmp_path_factory.mktemp("matrix")) as server,
-        httpx.Client(base_url=server.direct, timeout=20, trust_env=False) as http,
+        httpx.Client(base_url=server.direct, timeout=WAIT_TIMEOUT, trust_env=False) as http,
     ):
         server.run(server.store.save_condition(SENDER, "main", MailboxCondition(Health.OPEN, server.clock.now())))
         found = Matrix(server, http, headers_of(server), {})

@@ -15,6 +15,7 @@ from app.api.server.unsupported import METHODS
 from app.store.keys.records import Permission
 from tests.contract.api.server import INSIDE, MINIMAL, ApiServer, Json
 from tests.contract.api.specification import FILE, as_file, resolved, within
+from tests.waiting import WAIT_TIMEOUT
 
 
 @cache
@@ -141,7 +142,7 @@ def conforms(operation: Json, answer: httpx.Response) -> None:
 def test_specified_permissions_are_those_required(server: ApiServer) -> None:
     """And no others."""
     keys = {permission: server.make_key(permission) for permission in Permission}
-    with httpx.Client(timeout=20) as without_key:
+    with httpx.Client(timeout=WAIT_TIMEOUT) as without_key:
         for method, path, operation in operations():
             concrete = re.sub(r"\{[a-z_]+\}", "0c6a1b52-0f3b-7c3f-8000-000000000000", path)
             bare = without_key.request(method, server.url + concrete)
@@ -162,7 +163,7 @@ def permissions(roles: set[str]) -> list[Permission]:
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
 def test_the_specification_needs_no_key(server: ApiServer, path: str) -> None:
     """It has no data, and is built once."""
-    with httpx.Client(base_url=server.url, timeout=20) as without_key:
+    with httpx.Client(base_url=server.url, timeout=WAIT_TIMEOUT) as without_key:
         answers = [without_key.get(path) for _ in range(2)]
         assert [answer.status_code for answer in answers] == [200, 200]
         assert answers[0].content == answers[1].content

@@ -10,6 +10,7 @@ from app.api.server.unsupported import METHODS
 from tests.contract.api.server import INSIDE, NUL, ApiServer, refused
 from tests.gateway.gateways import DEPLOY
 from tests.gateway.spellings import spellings
+from tests.waiting import WAIT_TIMEOUT
 
 REFERENCE = Path(__file__).parents[4] / "deploy" / "docs" / "api.md"
 ALLOWED = re.compile(r"\^/\((?:\?:)?([a-z|\\.-]+)\)")
@@ -60,7 +61,7 @@ def test_an_internal_path_has_one_spelling(server: ApiServer) -> None:
     asked = [each for each in spellings() if not any(path in each for path in exact) and not _is_exact_target(each)]
     assert len(asked) >= 750
     for request in asked:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_TIMEOUT) as connection:
             connection.sendall(request)
             with connection.makefile("rb") as stream:
                 answer = stream.read()

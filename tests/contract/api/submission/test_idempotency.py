@@ -11,6 +11,7 @@ import pytest
 
 from app.clock import Clock
 from tests.contract.api.server import MINIMAL, ApiServer, accepted, changed, open_server, refused
+from tests.waiting import WAIT_TIMEOUT
 
 DAY = 86_400
 
@@ -44,10 +45,10 @@ def test_i3_concurrent(server: ApiServer) -> None:
     ):
         lock.execute("BEGIN IMMEDIATE")
         both = [pool.submit(server.post, MINIMAL, Idempotency_Key=once) for _ in range(2)]
-        done, waiting = wait(both, return_when=FIRST_COMPLETED, timeout=10)
+        done, waiting = wait(both, return_when=FIRST_COMPLETED, timeout=WAIT_TIMEOUT)
         refused(done.pop().result(), 409, "concurrent_idempotent_requests")
         lock.execute("ROLLBACK")
-        first = accepted(waiting.pop().result(10))
+        first = accepted(waiting.pop().result(WAIT_TIMEOUT))
     assert accepted(server.post(MINIMAL, Idempotency_Key=once)) == first
     assert server.count() == before + 1
 

@@ -30,7 +30,7 @@ from app.simulator import (
 )
 from tests.contract.simulator.client import MAILBOX, Client, b64, content, expect, verifying_context, walk
 from tests.contract.simulator.conftest import Ready, Start
-from tests.waiting import until
+from tests.waiting import WAIT_TIMEOUT, until
 
 BUSY = "451 4.3.2 Temporary server error. Please try again later"
 
@@ -128,10 +128,10 @@ async def test_a_delayed_acceptance_after_the_client_has_disconnected(start: Sta
     fault = sim.faults.add(Fault(Point.DOT, Delay(2)))
     await client.envelope()
     client.write(content() + b".\r\n")
-    await fault.wait(5)
+    await fault.wait(WAIT_TIMEOUT)
     await client.close()
     assert sim.accepted == []
-    await sim.wait_for(1, 5)
+    await sim.wait_for(1, WAIT_TIMEOUT)
 
 
 async def test_delay_runs_on_the_clock(start: Start, ready: Ready) -> None:
@@ -160,7 +160,7 @@ async def test_silence_keeps_the_connection_open(sim: Simulator, ready: Ready) -
     fault = sim.faults.add(Fault(Point.DATA, Silence()))
     await client.commands((f"MAIL FROM:<{MAILBOX}>", "RCPT TO:<ada@example.net>"))
     client.write(b"DATA\r\n")
-    await fault.wait(5)
+    await fault.wait(WAIT_TIMEOUT)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await client.reader.read(1)

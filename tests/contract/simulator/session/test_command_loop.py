@@ -9,6 +9,7 @@ import pytest
 from app.simulator import ExchangeLimits, Simulator
 from tests.contract.simulator.client import ACCOUNT, MAILBOX, PASSWORD, Client, b64, expect, verifying_context
 from tests.contract.simulator.conftest import Ready, Start
+from tests.waiting import WAIT_TIMEOUT
 
 BEFORE_TLS = """250-{host} Hello [127.0.0.1]
 250-SIZE 157286400
@@ -156,7 +157,7 @@ async def test_smtplib_can_send(sim: Simulator) -> None:
             client.sendmail(MAILBOX, ["a@example.net", "b@example.net"], f"From: {MAILBOX}\r\n\r\n.dot\r\n")
 
     submitting = asyncio.to_thread(submit, verifying_context(sim))
-    await asyncio.gather(submitting, sim.wait_for(1, 5))
+    await asyncio.gather(submitting, sim.wait_for(1, WAIT_TIMEOUT))
     (seen,) = sim.messages
     assert (seen.mail_from, seen.recipients) == (MAILBOX, ("a@example.net", "b@example.net"))
     assert seen.content == f"From: {MAILBOX}\r\n\r\n.dot\r\n".encode()

@@ -27,6 +27,7 @@ from tests.contract.store.build import (
     claim_one,
     settle,
 )
+from tests.waiting import WAIT_TIMEOUT
 
 LATER = NOW + 3600
 S, R = MessageState, RecipientState
@@ -225,6 +226,6 @@ async def test_a_retry_wakes_the_relay(store_url: str) -> None:
     id = await create_in_state(store, "failed")
     woken.clear()
     await store.retry(id, LATER)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         await woken.wait()
     await store.close()
