@@ -118,20 +118,23 @@ def _of_emails(state: StoreState) -> Iterator[CurrentProblem]:
     held = state.all[MessageState.HELD]
     if held.number:
         explanation = Explanation(
-            "Their connections were lost before Exchange replied, or the database was restored: they may have arrived.",
-            "1. Search Message trace for their Message-IDs. 2. Confirm those that arrived; retry or cancel the others.",
+            "The connection was lost before Exchange replied, or the database was restored: the mail may have arrived.",
+            "1. Search Message trace for the Message-ID. 2. Confirm what arrived; retry or cancel the rest.",
         )
         title = f"{_emails(held)} {_verb(held, 'is', 'are')} held until an operator decides"
         yield CurrentProblem(Severity.ACTION, title, explanation, "/emails?state=held", "Decide")
-    for event, words in ((LastEvent.FAILED, "failed"), (LastEvent.BOUNCED, "bounced")):
+    for event, cause in (
+        (LastEvent.FAILED, "At least one recipient was refused or suppressed, or the email expired."),
+        (LastEvent.BOUNCED, "Exchange accepted the mail and could not deliver it to at least one recipient."),
+    ):
         number = state.day[event]
         if number.number:
             explanation = Explanation(
-                "They were not delivered to at least one recipient.",
-                "1. Open one: its page has the reason and the fix. 2. Remove the cause. 3. Retry them from the list.",
+                cause,
+                "1. Open an email: its page has the reason and the fix. 2. Remove the cause. 3. Retry it.",
             )
             link = f"/emails?state={event}&q=since:1d"
-            title = f"{_emails(number)} {words} in the last 24 hours"
+            title = f"{_emails(number)} {event} in the last 24 hours"
             yield CurrentProblem(Severity.ACTION, title, explanation, link, "Show them")
 
 
