@@ -1,6 +1,5 @@
 """Group of commands: imports a command when it is used, and makes usage errors safe on a terminal."""
 
-import gc
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,8 +32,7 @@ class LazyCommand(TyperCommand):
     def load(self) -> Any:
         """Import the command and return it."""
         module, _, attribute = self._entry.target.partition(":")
-        with _without_collections():
-            found = getattr(import_module(module), attribute)
+        found = getattr(import_module(module), attribute)
         options: dict[str, Any] = {"name": self._entry.name, "help": self._entry.help}
         application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         if isinstance(found, typer.Typer):
@@ -67,16 +65,6 @@ class CommandGroup(TyperGroup):
         """Run the command."""
         with _escaping():
             return super().invoke(ctx)
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """Pause the garbage collector: what an import makes stays, and collections take a sixth of its time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 @contextmanager
