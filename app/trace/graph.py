@@ -70,9 +70,12 @@ class GraphConnection:
         await self._http.aclose()
 
     def check_link(self, link: str) -> str:
-        """Return a link of an answer. Raises GraphError if it leads to another host, which would get the token."""
+        """Return a link of an answer. Raises GraphError if it leads to another host, which would get the token.
+
+        The status is GONE: a stored link is of no use after a change of the address.
+        """
         if urlsplit(link)[:2] != urlsplit(self.base)[:2]:
-            raise GraphError("A link in Microsoft Graph's answer leads to another host.")
+            raise GraphError("A link of Microsoft Graph leads to another host.", status=GONE)
         return link
 
     async def get_json(self, url: str, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ Rule 1: a report counts only under the conditions of `app.mail.ndr.belief`, and 
 of the trace: once, in one commit, and a recipient's state only moves forward. So a report may be read again.
 Rule 2: the link of a page is stored after its reports are applied. A reader that died reads the page again.
 Rule 3: a report that comes before our own settlement is remembered by Graph's id, and read again until it applies.
+So is a message that Graph cannot return now: it does not block the others.
 Rule 4: if Graph has lost the state of the rounds (410), all messages since shortly before the last one are read.
 """
 
@@ -30,7 +31,7 @@ from app.store.trace.apply import BATCH_SIZE
 from app.store.trace.records import FolderProgress, Match, Position, Reader, Report, Reports, Scope, WaitingReport
 from app.store.trace_store import TraceStore
 from app.trace import graph
-from app.trace.graph import GONE, NOT_FOUND, GraphError
+from app.trace.graph import FORBIDDEN, GONE, NOT_FOUND, UNAUTHORIZED, GraphError
 from app.trace.lease import LeaseConfig, LeasedReader, LostReaderError
 from app.trace.mailbox import FILTER_LIMIT, INBOX, JUNK, Fields, FolderMessage, FolderPage, MailboxClient
 from app.trace.page import report_applied
@@ -40,15 +41,17 @@ LEASE = LeaseConfig(seconds=60.0, renew_interval=15.0)  # there may be many mail
 WAIT_LIMIT = MESSAGE_LIFETIME  # seconds for which a report waits for our own settlement
 MAX_WAITING = 500  # reports of a folder that wait
 
+_OF_MAILBOX = (0, UNAUTHORIZED, FORBIDDEN)  # statuses that are about the mailbox, not about one message
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Non-delivery report in the mailbox."""
+    """Non-delivery report in the mailbox; None: Graph cannot return the message now."""
 
     place: WaitingReport
-    report: DeliveryReport
+    report: DeliveryReport | None
 
 
 class NdrReader(LeasedReader):
@@ -165,33 +168,35 @@ class NdrReader(LeasedReader):
         """Apply the reports among these messages; return those that have to wait."""
         found: list[_Found] = []
         for message in messages:
-            fields = await self._fields(message)
-            if fields is not None and is_candidate(fields):
-                one = await self._load(WaitingReport(message.id, message.received_at))
+            if message.fields is None or is_candidate(message.fields):
+                one = await self._load(WaitingReport(message.id, message.received_at), message.fields)
                 found += [one] if one is not None else []
         return await self._apply(reader, found)
 
-    async def _fields(self, message: FolderMessage) -> Fields | None:
-        """Return the header fields of a message; None if it does not exist any more."""
-        if message.fields is not None:
-            return message.fields
-        return await self._optional(lambda: self._client.fields(message.id))
+    async def _load(self, place: WaitingReport, fields: Fields | None = None) -> _Found | None:
+        """Return the report in a message; None if it is none, or the message does not exist any more.
 
-    async def _load(self, place: WaitingReport) -> _Found | None:
-        """Return the report in a message; None if it is none, or the message does not exist any more."""
-        raw = await self._optional(lambda: self._client.content(place.id))
-        report = None if raw is None else await asyncio.to_thread(parse, raw)
+        `fields` None: they are not known. Raises GraphError: the mailbox cannot be read.
+        """
+        try:
+            if fields is None and not is_candidate(await self._send(lambda: self._client.fields(place.id))):
+                return None
+            report = await asyncio.to_thread(parse, await self._send(lambda: self._client.content(place.id)))
+        except GraphError as error:
+            if error.status == NOT_FOUND:
+                return None
+            if error.status in _OF_MAILBOX:
+                raise
+            self.failed(error)
+            return _Found(place, None)
         return None if report is None else _Found(place, report)
 
     async def _apply(self, reader: Reader, found: Sequence[_Found]) -> tuple[WaitingReport, ...]:
         """Apply believed reports; return those that came before our own settlement."""
-        if not found:
-            return ()
-        sent = await self._store.sent_emails(
-            {one.report.message_id for one in found if one.report.message_id}, self._scope
-        )
+        waiting = {one.place.id: one.place for one in found if one.report is None}
+        named = {one.report.message_id for one in found if one.report and one.report.message_id}
+        sent = await self._store.sent_emails(named, self._scope) if named else ()
         believed = [(one, row) for one in found for row in _believed(one, self._mailbox, sent)]
-        waiting: dict[str, WaitingReport] = {}
         for start in range(0, len(believed), BATCH_SIZE):
             part = believed[start : start + BATCH_SIZE]
             rows = tuple(row for _, row in part)
@@ -204,21 +209,14 @@ class NdrReader(LeasedReader):
                     waiting[one.place.id] = one.place
         return tuple(waiting.values())
 
-    async def _optional(self, send: Callable[[], Awaitable[T]]) -> T | None:
-        """Send a request; None if the message does not exist any more. Raises GraphError."""
-        try:
-            return await self._send(send)
-        except GraphError as error:
-            if error.status == NOT_FOUND:
-                return None
-            raise
-
     async def _send(self, send: Callable[[], Awaitable[T]]) -> T:
         return await graph.repeat(send, self._clock, self.failed)
 
 
 def _believed(found: _Found, mailbox: str, sent: Iterable[tuple[UUID, SentEmail]]) -> list[Report]:
     """Return the believed bounces of a report."""
+    if found.report is None:
+        return []
     emails: dict[str, set[UUID]] = {}
     blocks: dict[str, RecipientReport] = {}
     for id, email in sent:

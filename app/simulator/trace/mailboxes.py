@@ -34,7 +34,7 @@ class Mailboxes:
     """Folders of all mailboxes. `delay`: seconds after which a report arrives; `reports_to` is its folder.
 
     `readable`: mailboxes that the app may read; None: all. `headers_in_pages`: a delta query has the header fields if
-    they are selected. `referenced`: the header of a report names the message.
+    they are selected. `referenced`: the header of a report names the message. `broken`: ids that are answered 500.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Mailboxes:
         self.referenced = True
         self.readable: set[str] | None = None
         self.headers_in_pages = True
+        self.broken: set[str] = set()
         self.requests: list[MailRequest] = []
         self._clock = clock
         self._accounts = accounts
@@ -114,6 +115,8 @@ class Mailboxes:
 
     def item(self, mailbox: str, id: str) -> FolderItem:
         """Return a message of any folder. Raises GraphError."""
+        if id in self.broken:
+            raise GraphError(500, "ErrorInternalServerError", "An internal server error occurred.")
         for name in (INBOX, JUNK):
             if (item := self.folder(mailbox, name).items.get(id)) is not None:
                 return item

@@ -7,6 +7,7 @@ import pytest
 
 from app.mail.lifecycle import MessageState
 from app.store import Store
+from app.store.trace.records import FolderProgress, HoldRequest
 from app.trace.mailbox import FILTER_LIMIT
 from tests.clock import autojump
 from tests.contract.store.build import LOST, MAILBOX, RELAYED
@@ -107,6 +108,23 @@ async def test_more_messages_than_a_filter_returns(tmp_path: Path) -> None:
         here.bounce(emails[0][1], "u0@example.net")
         async with running(here.report_reader()):
             await until(lambda: bounced(here, [emails[0][0]]), 10 * WAIT)
+        await check(here, emails)
+
+
+@autojump
+async def test_another_address_of_graph(tmp_path: Path) -> None:
+    """A stored link to another host is not followed: the folder is read anew."""
+    async with lab(tmp_path) as here:
+        emails = await here.relay(1, RELAYED)
+        reader = here.report_reader()
+        held = await here.store.traces.hold(HoldRequest(MAILBOX, UUID(int=5), 60.0))
+        assert held is not None
+        progress = FolderProgress("inbox", "https://graph.example.net/v1.0/delta", here.clock.now())
+        assert await here.store.traces.advance_folder(held.reader, progress)
+        await here.store.traces.release(held.reader)
+        here.bounce(emails[0][1], "u0@example.net")
+        async with running(reader):
+            await until(lambda: bounced(here, [emails[0][0]]), WAIT)
         await check(here, emails)
 
 

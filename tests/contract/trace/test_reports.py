@@ -252,6 +252,32 @@ async def test_a_report_before_our_own_settlement(tmp_path: Path) -> None:
         assert here.receiver.types[str(id)] == ["email.sent", "email.bounced"]
 
 
+@pytest.mark.parametrize("headers_in_pages", [True, False])
+def test_a_message_that_graph_cannot_return(tmp_path: Path, headers_in_pages: bool) -> None:
+    """It does not block the others, and counts once it can be read."""
+
+    @autojump
+    async def run() -> None:
+        async with reports(tmp_path) as here:
+            mailboxes = here.trace.mailboxes
+            mailboxes.headers_in_pages = headers_in_pages
+            ids = [await here.harness.post(to=f"{name}@example.net") for name in ("ada", "bob")]
+            for id, name in zip(ids, ("ada", "bob"), strict=True):
+                await here.harness.until(id, "done")
+                named = f"<{await message_id(here, id)}>"
+                new = mailboxes.add(MAILBOX, Ndr((block(f"{name}@example.net"),), named, named, named).raw())
+                if name == "ada":
+                    mailboxes.broken.add(new)
+            await here.until_bounced(ids[1], "bob@example.net")
+            await here.rounds()
+            assert await here.deliveries(ids[0]) == {"ada@example.net": None}
+            mailboxes.broken.clear()
+            await here.until_bounced(ids[0], "ada@example.net")
+            assert here.receiver.types[str(ids[0])] == ["email.sent", "email.bounced"]
+
+    run()
+
+
 @autojump
 async def test_off_by_default(tmp_path: Path) -> None:
     """Without POSTERN_NDR nobody reads the mailbox."""
