@@ -43,7 +43,7 @@ async def walk(operator: Operator) -> None:
     assert "The password is wrong." in await operator.log_in("not-the-password", 403)
     [cookie] = SimpleCookie(operator.page.headers["set-cookie"]).values()
     assert cookie["secure"]
-    assert "Current problems" in await operator.log_in()
+    assert "Log out" in await operator.log_in()
     assert "There is no such page." in await operator.open("/nowhere", 404)
     await operator.open(f"/mailboxes/{MAILBOX}")
     assert "auth ok" in await operator.submit(f"/mailboxes/{MAILBOX}/examine")
