@@ -185,7 +185,7 @@ async def test_a_refused_new_token_holds_the_mailbox(tmp_path: Path) -> None:
         assert len(harness.simulator.logins) == 2
         explanation = harness.mailbox.condition.explanation
         assert explanation is not None
-        assert "login is refused" in explanation.summary
+        assert "login of the OAuth app is refused" in explanation.summary
 
 
 @autojump
