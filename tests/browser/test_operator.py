@@ -165,7 +165,7 @@ SCREENS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("screen", SCREENS)
 async def test_no_violation_of_accessibility(harness: Harness, visitor: Visitor, axe: str, screen: str) -> None:
-    """Axe finds none on the overview with and without problems, the list, its empty states, and the confirmation."""
+    """Axe finds none on /docs, the overview, the list, its empty states, and the confirmation."""
     page = (await log_in(visitor, **SCREENS[screen])).page
     check = axe_of(page, axe)
     assert await check() == []
@@ -198,6 +198,8 @@ async def test_no_violation_of_accessibility(harness: Harness, visitor: Visitor,
     await page.goto("/console")
     await page.get_by_role("button", name="Log out").click()
     await expect(page.get_by_label("Console password")).to_be_visible()
+    assert await check() == []
+    await page.goto("/docs")
     assert await check() == []
 
 
