@@ -94,6 +94,7 @@ async def every_verb(store: Store) -> None:
     for asked in LISTS:
         for oldest_first in (False, True):
             await store.list_emails(asked, 20, NOW, oldest_first=oldest_first)
+    for asked in (Selection(), Selection(key_id=KEY), Selection(recipient_prefix="b@")):
         await store.count_by_event(asked, NOW)
     assert await store.prune(RetentionCutoffs(NOW + 2 * DAY, contents=NOW + 2e9, messages=0.0, events=0.0))
     while await store.prune(RetentionCutoffs(NOW + 2 * DAY, contents=NOW + 2e9, messages=NOW + 2e9, events=0.0)):
