@@ -87,7 +87,7 @@ limits: $(READY) ## send 15,000 messages at Exchange's limits, and lose 1,000 re
 observe: $(READY) ## test rules, alerts and dashboard with Prometheus (must be installed; < 90 s)
 	@$(BIN)/pytest tests/observe -q --show-capture=no $(ARGS)
 
-browser: $(READY) ## test the console in headless Chromium (must be installed; < 60 s)
+browser: $(READY) ## test the console in headless Chromium (must be installed; axe comes from npm; 2 min)
 	@$(BIN)/pytest tests/browser -q $(ARGS)
 
 sdks: $(READY) ## test the official SDKs of Resend and Postmark (needs Node.js, npm and their registries; 2 min)
