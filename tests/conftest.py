@@ -1,12 +1,18 @@
-"""Test folders that run only if they are named, and the option for their short form."""
+"""Test folders that run only if they are named, the option for their short form, and the profile of Hypothesis."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
 # They need servers, registries or a long time: `make crash`, `make replicas` and so on name them, or a path in them.
 NAMED = ("browser", "crash", "gateway", "observe", "replicas", "sdks")
+
+
+# A slow machine fails no test, and a run differs from the one before only by the code.
+settings.register_profile("postern", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.load_profile("postern")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -290,7 +290,7 @@ async def test_any_text(harness: Harness, name: str) -> None:
         assert content is not None
         return content
 
-    @settings(max_examples=EXAMPLES, deadline=None)
+    @settings(max_examples=EXAMPLES)
     @given(TEXTS)
     def try_one(text: str) -> None:
         before = len(harness.simulator.messages)

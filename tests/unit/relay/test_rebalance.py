@@ -4,7 +4,7 @@ import random
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.relay.rebalance import Rebalance, rebalance
@@ -58,7 +58,6 @@ class World:
         return [sum(owner == id for owner in self.owner.values()) for id in self.alive]
 
 
-@settings(deadline=None)
 @given(
     mailboxes=st.integers(1, 30),
     events=st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=1, max_size=12),

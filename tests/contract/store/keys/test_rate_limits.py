@@ -172,7 +172,7 @@ requests = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(requests=requests, minute=st.none() | st.integers(1, 6), day=st.integers(1, 9))
 async def test_no_window_exceeds_its_limit(
     store: Store, requests: Sequence[tuple[int, int]], minute: int | None, day: int

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.mail.message.address import Address
@@ -68,7 +68,6 @@ SUBMISSIONS = st.builds(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(SUBMISSIONS)
 def test_any_submission_is_parsed_back(submission: Submission) -> None:
     """Texts, names, values and bytes, on lines that SMTP allows."""
