@@ -4,7 +4,7 @@ All values are escaped. The Content-Security-Policy allows only the console's ow
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +14,13 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.responses import Response
 
+from app.mail.outcome.steps import steps_of
 from app.mail.times import DAY, HOUR, MINUTE
 from app.store.read.backlog import COUNT_LIMIT
 from app.store.read.records import BoundedCount
 
 _HERE = Path(__file__).parent
 _CODE = re.compile("`([^`]+)`")
-_STEP = re.compile(r"(?:^|(?<=\s))([1-9])\. ")
 _UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"))
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; "
@@ -67,20 +67,11 @@ def markup(text: str) -> Markup:
 
 def steps(text: str) -> Markup:
     """Mark up a fix: its steps `1. … 2. …` as a list, and each command with a button that copies it."""
-    intro, items = _split_steps(text)
+    items = steps_of(text)
+    if len(items) < 2:
+        return _with_copy_buttons(text)
     listed = Markup("").join(Markup("<li>{}</li>").format(_with_copy_buttons(item)) for item in items)
-    ending = Markup('<ol class="steps">{}</ol>').format(listed) if items else Markup("")
-    return _with_copy_buttons(intro) + ending
-
-
-def _split_steps(text: str) -> tuple[str, Sequence[str]]:
-    """Return the text before the first step, and the steps: those whose numbers count from 1 without a gap."""
-    starts = [*_STEP.finditer(text)]
-    if len(starts) < 2 or [int(match[1]) for match in starts] != [*range(1, len(starts) + 1)]:
-        return text, ()
-    ends = [*(match.start() for match in starts[1:]), len(text)]
-    items = [text[start.end() : end].strip() for start, end in zip(starts, ends, strict=True)]
-    return text[: starts[0].start()].strip(), items
+    return Markup('<ol class="steps">{}</ol>').format(listed)
 
 
 def _with_copy_buttons(text: str) -> Markup:

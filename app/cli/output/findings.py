@@ -9,6 +9,7 @@ from app.cli.output.terminal import console, styled
 from app.cli.output.text import print_json
 from app.doctor.finding import Finding, Problem, StepOutcome, problems
 
+_SENTENCE_END = re.compile(r"(?<=\.)\s")
 _MAX_SUBJECTS = 20  # of a problem
 _MARKS = {
     StepOutcome.OK: ("✓", "green"),
@@ -66,7 +67,7 @@ def show_finding(finding: Finding, before: str = "") -> None:
     """Print a finding after the text `before`; of one with a fix the first sentence, because its problem follows."""
     mark, style = _MARKS[finding.outcome]
     quiet = "dim" if finding.outcome is StepOutcome.SKIPPED else ""
-    summary = re.split(r"(?<=\.)\s", finding.summary, maxsplit=1)[0] if finding.fix else finding.summary
+    summary = _SENTENCE_END.split(finding.summary, maxsplit=1)[0] if finding.fix else finding.summary
     console.print(
         styled(before, (f" {mark} ", style), (f"{finding.step:<13} ", quiet or "bold"), (summary, quiet)),
         soft_wrap=True,
