@@ -1,7 +1,7 @@
 """Command `postern check`: check the connection of the configured mailboxes to Office 365, and print the findings."""
 
 import ipaddress
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, NoReturn
 
@@ -28,15 +28,20 @@ from app.store.migrations import revisions
 _DNS_PORT = 53
 _MAX_LISTED = 20  # mailboxes in an error message
 
+SendTest = Annotated[
+    str | None,
+    typer.Option(
+        "--send-test", metavar="ADDRESS", help="Also send one test message to this address from each mailbox."
+    ),
+]
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Repeat the check until no step fails, and print only what changed.")
+]
+
 
 def check(
     mailbox: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Check only this mailbox.")] = None,
-    send_test: Annotated[
-        str | None,
-        typer.Option(
-            "--send-test", metavar="ADDRESS", help="Also send one test message to this address from each mailbox."
-        ),
-    ] = None,
+    send_test: SendTest = None,
     egress: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Public IP address from which Office 365 sees this machine.")
     ] = None,
@@ -44,9 +49,7 @@ def check(
         str | None,
         typer.Option(metavar="ADDRESS[:PORT]", help="Name server for the DNS records of the senders' domains."),
     ] = None,
-    watch_: Annotated[
-        bool, typer.Option("--watch", help="Repeat the check until no step fails, and print only what changed.")
-    ] = False,
+    watch_: Watch = False,
     interval: Annotated[
         int, typer.Option(metavar="SECONDS", min=MIN_INTERVAL, max=MAX_INTERVAL, help="Time between checks of --watch.")
     ] = 60,
@@ -70,11 +73,15 @@ def check(
     if as_json:
         findings = run(_examine(targets, graph, lambda _: None))
     else:
-        with console.status("checking"):
-            show = FindingPrinter({one.mailbox: pool.name for pool, one in selected}).show
-            findings = run(_examine(targets, graph, show))
+        findings = _show(targets, graph, {one.mailbox: pool.name for pool, one in selected})
     failed = any(finding.outcome is StepOutcome.FAILED for finding in findings)
     finish(findings, Exit.FAILED if failed else Exit.DONE, as_json, shown=True)
+
+
+def _show(targets: Sequence[CheckTarget], graph: Sequence[GraphTarget], pools: Mapping[str, str]) -> list[Finding]:
+    """Examine and print each finding at once. `pools` has the pool of each mailbox."""
+    with console.status("checking"):
+        return run(_examine(targets, graph, FindingPrinter(pools).show))
 
 
 async def _examine(

@@ -104,7 +104,7 @@ class GraphAnswer:
 
 @dataclass(frozen=True, slots=True)
 class GraphTarget:
-    """What is read with one app. `step` is TRACE, with a tenant in `about`, or REPORTS, with a mailbox.
+    """Reads of one app. `step` is TRACE, with a tenant in `about`, or REPORTS, with a mailbox.
 
     `read_until` is when the reader has read everything (epoch seconds); None if that is unknown.
     """

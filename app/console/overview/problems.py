@@ -15,7 +15,7 @@ from app.store.webhooks.records import DeliveryState, WebhookStatus
 
 
 class Severity(IntEnum):
-    """How serious a problem is: the order on the page."""
+    """Severity of a problem: the order on the page."""
 
     CRITICAL = 0  # no email is accepted, or a mailbox does not send until a person fixes the cause
     ACTION = 1  # a person has to decide or fix something
