@@ -12,7 +12,7 @@ COPY = '<button type="button" class="copy" data-script data-copy="{0}" hidden>Co
     [
         ("Wait.", "Wait."),
         ("1. Do a. 2. Do b.", '<ol class="steps"><li>Do a.</li><li>Do b.</li></ol>'),
-        ("To fix it: 1. Do a. 2. Do b.", 'To fix it:<ol class="steps"><li>Do a.</li><li>Do b.</li></ol>'),
+        ("To fix it: 1. Do a. 2. Do b.", "To fix it: 1. Do a. 2. Do b."),  # a fix begins with its first step
         ("Only 1. One.", "Only 1. One."),
         ("1. A 3. C", "1. A 3. C"),
         ("Port 587. 1. A", "Port 587. 1. A"),
