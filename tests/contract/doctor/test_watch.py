@@ -109,13 +109,20 @@ async def test_the_command_ends_with_0(environment: DoctorEnvironment, check: Ch
     assert environment.simulator.messages == []
 
 
+def as_in_a_terminal() -> None:
+    """Let SIGINT have its effect, also if the tests run in the background of a shell, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 async def test_ctrl_c_ends_it_with_130(environment: DoctorEnvironment, check: Check) -> None:
     """While a step fails, it waits for the next round."""
     environment.simulator.faults.add(Fault.named("smtp_auth_disabled_mailbox", times=None))
     await check("--mailbox", MAILBOX)  # writes the settings
     host, port = environment.names.address
     line = ("check", "--watch", "--json", "--mailbox", MAILBOX, "--name-server", f"{host}:{port}")
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "app", *line, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *("-m", "app", *line), stdout=asyncio.subprocess.PIPE, preexec_fn=as_in_a_terminal
+    )
     assert process.stdout is not None
     while json.loads(await process.stdout.readline())["step"] != "ptr":
         pass  # the last finding of the first round
