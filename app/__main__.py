@@ -5,7 +5,7 @@ import sys
 
 from app import __version__
 
-_COLLECT_AFTER = 300_000  # new containers between two runs of the garbage collector: more than a start creates
+_COLLECT_AFTER = 300_000  # new objects between two runs of the garbage collector: more than a start creates
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
 
 
 def _run_command_line() -> None:
-    gc.set_threshold(_COLLECT_AFTER)  # what a start creates stays, and to search it took a tenth of the time
+    gc.set_threshold(_COLLECT_AFTER)  # a tenth of the start was garbage collection, which freed nothing
     from app import logs  # noqa: PLC0415
     from app.cli import application  # noqa: PLC0415
     from app.logs import capture  # noqa: PLC0415

@@ -16,7 +16,7 @@ from app.relay.coordinator import HeartbeatConfig
 from app.settings import Settings
 from app.settings.tracing import traces_wanted
 
-COLLECT_AFTER = 20_000  # new containers between two runs of the garbage collector; Python's default is 700
+COLLECT_AFTER = 20_000  # new objects between two runs of the garbage collector; Python's default is 700
 
 
 async def serve(settings: Settings, clock: Clock | None = None, heartbeat: HeartbeatConfig | None = None) -> None:

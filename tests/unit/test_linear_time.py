@@ -141,7 +141,7 @@ def test_a_quadratic_pattern_is_detected(pattern: str, method: str, text: str) -
 
 
 def _prefer(text: str) -> object:
-    return prefer.wait({"headers": [(b"prefer", text.encode("latin-1", "replace"))]})
+    return prefer.wait_seconds({"headers": [(b"prefer", text.encode("latin-1", "replace"))]})
 
 
 _EMAIL = {"from": "a@contoso.com", "to": "b@example.com", "subject": "s", "text": "t"}

@@ -1,8 +1,7 @@
-"""Aggregated audit entries: refused sends, and cancellations of scheduled emails by callers.
+"""Caller of a request with its concurrency limit, and aggregated audit entries of refused sends and cancellations.
 
-Equal refusals, or cancellations, of a key are one entry per hour, counted in memory. They are written about a second
-later, so a crash may lose the last second. Changes by administrators are never aggregated: they are written in the
-transaction of the change.
+Equal refusals, or cancellations of scheduled emails, of a key are one entry per hour, counted in memory and written
+about a second later, so a crash may lose the last second. Other changes are written in their own transaction.
 """
 
 import asyncio
@@ -40,7 +39,7 @@ _Kind = tuple[UUID | str | int | None, ...]  # one entry each
 class Caller:
     """Caller of one request: the address, and the API key once it is known.
 
-    The request counts against the quota of both until `leave`.
+    The request is counted in the quota of both until `release`.
     """
 
     __slots__ = ("_address", "_requests", "check_again", "key")
@@ -51,25 +50,25 @@ class Caller:
         self._requests = requests
         self._address: str | None = None
 
-    def enter(self, address: str) -> None:
-        """Charge the request to its address. Raises TooManyRequests."""
-        self._charge(address)
+    def acquire(self, address: str) -> None:
+        """Count the request for its address. Raises TooManyRequests."""
+        self._count(address)
         self._address = address
 
     def identify(self, key: Key, check_again: Callable[[], Awaitable[object]]) -> None:
-        """Charge the request to its key; `check_again` authenticates it again. Raises TooManyRequests."""
+        """Count the request for its key; `check_again` authenticates it again. Raises TooManyRequests."""
         if self.key is None:
-            self._charge(key.id.int)  # its number: a UUID computes its hash in Python at each of five lookups
+            self._count(key.id.int)  # its number: a UUID computes its hash in Python at each of five lookups
         self.key, self.check_again = key, check_again
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Release the quota at the end of the request."""
         if self._address is not None:
             self._requests.give_back(1, (self._address,))
         if self.key is not None:
             self._requests.give_back(1, (self.key.id.int,))
 
-    def _charge(self, holder: Hashable) -> None:
+    def _count(self, holder: Hashable) -> None:
         if not self._requests.take(1, (holder,)):
             raise TooManyRequests(self._requests.holder_limit)
 
@@ -137,9 +136,9 @@ class RefusalAudit:
             await self._store.record_refusals([*counted.values()])
         except StoreError as error:
             logs.store_failed("audit", error)
-            for kind, one in counted.items():
+            for kind, old in counted.items():
                 more = self._counted.get(kind)
-                self._counted[kind] = replace(one, last_at=more.last_at, times=one.times + more.times) if more else one
+                self._counted[kind] = replace(old, last_at=more.last_at, times=old.times + more.times) if more else old
 
 
 def _entry(scope: Scope, key: Key | None, problem: Problem, now: float) -> Entry:

@@ -59,7 +59,7 @@ class EmailRoutes:
         """Get an email and its state."""
         key = request.key
         email, waited = await self._email(id, key), False
-        seconds = prefer.wait(request.scope)
+        seconds = prefer.wait_seconds(request.scope)
         if seconds is not None:
             waited = email.state in ENDED_STATES or await self._outcomes.wait(id, seconds, key.id)
             email = await self._email(id, key)

@@ -12,8 +12,8 @@ _PREFERENCE = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.?)*+(?:"|\Z))++', re.DOTALL)
 _SECONDS = re.compile(rb'"?([0-9]{1,9})"?')
 
 
-def wait(scope: Scope) -> int | None:
-    """Return the seconds that the caller waits for the outcome, None without `wait`. The first `wait` applies."""
+def wait_seconds(scope: Scope) -> int | None:
+    """Return the seconds of the first `wait`, at most MAX_WAIT; None without one, or if it is no whole number."""
     given = b",".join(value for name, value in scope["headers"] if name == b"prefer")
     for preference in _PREFERENCE.findall(given[:_MAX_HEADER]):
         name, _, value = preference.partition(b";")[0].partition(b"=")

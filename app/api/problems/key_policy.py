@@ -1,4 +1,4 @@
-"""Errors raised by the policy and the limits of an API key."""
+"""Errors about an API key: its policy (senders, lanes, recipients), rate limits, attempts, and its revocation."""
 
 import math
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ class NotAllowed(Problem):
 
     status = 403
 
-    def __init__(self, reason: str, wrong: Sequence[tuple[str, str]]) -> None:
-        field, sentence = wrong[0]
-        details = [{"field": at, "message": why} for at, why in wrong[:MAX_DETAILS]]
+    def __init__(self, reason: str, violations: Sequence[tuple[str, str]]) -> None:
+        field, sentence = violations[0]
+        details = [{"field": at, "message": why} for at, why in violations[:MAX_DETAILS]]
         super().__init__(f"{field}: {sentence}", reason=reason, details=details)
 
 
@@ -73,7 +73,7 @@ def _counted(count: int, unit: Unit) -> str:
 
 
 class TooManyAttempts(Problem):
-    """The API key has made too many requests in this minute that no budget counts."""
+    """The API key has made too many validations, reschedules and refused sends in this minute."""
 
     status = 429
     name = ErrorName.RATE_LIMIT_EXCEEDED
@@ -88,7 +88,7 @@ class TooManyAttempts(Problem):
 
 
 class KeyRevoked(Problem):
-    """A revoked key stays so."""
+    """The key is revoked, so it cannot be rotated."""
 
     message = "The key is revoked, which cannot be undone. Make a new one."
     reason = "key_revoked"

@@ -1,6 +1,8 @@
-"""ASGI middleware around the routes: request ids, admission, rate-limit headers, and exceptions as responses.
+"""ASGI middleware around the routes, in one layer, because each layer costs two calls for each message of a request.
 
-One layer instead of a stack: each layer costs two more calls for each message of each request.
+Before the route: request id, path check, limit of concurrent requests per network, 503 while stopping. A submission
+goes to its route past the router. Response: rate-limit headers, large bodies in chunks. Afterwards: body memory is
+released; exceptions become problems, in Postmark's form on its paths, and refused submissions are audited.
 """
 
 import asyncio
@@ -61,7 +63,7 @@ class RequestMiddleware:
     def set_routes(
         self, app: FastAPI, rates: RateLimitHeaders | None = None, refusals: RefusalAudit | None = None
     ) -> None:
-        """Replace the routes."""
+        """Replace the routes, and the sources of rate-limit headers and of audit entries about refusals."""
         self._app = app
         self._routes = app.router
         self._submissions = {
@@ -93,8 +95,8 @@ class RequestMiddleware:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                left = self._rates.headers(caller.key) if self._rates and caller.key else ()
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *left]
+                rate_limit = self._rates.headers(caller.key) if self._rates and caller.key else ()
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *rate_limit]
             elif len(message.get("body", b"")) > RESPONSE_CHUNK_SIZE:
                 await _send_in_chunks(message, send)
                 return
@@ -110,7 +112,7 @@ class RequestMiddleware:
         finally:
             self._body_budget.release(scope)
             if problem is None or started:
-                caller.leave()
+                caller.release()
         if problem is not None:
             await self._refuse(problem, scope, receive, send_with_id)
 
@@ -126,11 +128,11 @@ class RequestMiddleware:
         problem.__context__ = None  # it would keep the body in memory until the response is sent
         if self._refusals:
             self._refusals.record(scope, problem)
-        form = errors.render(problem) if errors.is_postmark_request(scope) else None
+        postmark = errors.render(problem) if errors.is_postmark_request(scope) else None
         try:
-            await problem_response(problem.with_traceback(None), scope, form, self._docs)(scope, receive, send)
+            await problem_response(problem.with_traceback(None), scope, postmark, self._docs)(scope, receive, send)
         finally:
-            scope["caller"].leave()
+            scope["caller"].release()
 
     async def close(self) -> None:
         """Write the pending audit entries, after the last request."""
@@ -138,17 +140,21 @@ class RequestMiddleware:
             await self._refusals.close()
 
     def _check_admission(self, scope: Scope, caller: Caller) -> None:
+        """Check the path; unless it is internal, count the request for its network, and refuse it while stopping.
+
+        Raises NotFound, TooManyRequests, Unavailable.
+        """
         paths.check(scope)
         if scope["path"] in paths.INTERNAL:
             return
         if client := scope.get("client"):
-            caller.enter(network(client[0]))
+            caller.acquire(network(client[0]))
         if self._draining():
             raise Unavailable("Postern is stopping. Send the request again in a moment.", retry_after=5)
 
 
 async def _send_in_chunks(message: Message, send: Send) -> None:
-    """Send a large body no faster than the caller reads it, so that its memory stays charged until it is sent."""
+    """Send a large body no faster than the caller reads it, so that its memory stays reserved until it is sent."""
     content = message["body"]
     for at in range(0, len(content), RESPONSE_CHUNK_SIZE):
         more = message.get("more_body", False) or at + RESPONSE_CHUNK_SIZE < len(content)

@@ -64,7 +64,9 @@ class WebhookRoutes:
     async def list_webhooks(self, query: Annotated[ListQuery, Query()]) -> schema.WebhookList:
         """List the webhooks."""
         found = await self._context.store.webhooks()
-        return list_part(schema.WebhookList, [view.webhook(one, self._context.never_sent) for one in found], query)
+        return list_part(
+            schema.WebhookList, [view.webhook(record, self._context.never_sent) for record in found], query
+        )
 
     @_operation(
         "GET /webhooks/{id}",
@@ -138,12 +140,12 @@ class WebhookRoutes:
     @_operation(
         "GET /webhooks/{id}/events/{event_id}",
         "The event with its payload.",
-        {"sent": schema.WHOLE_EVENT},
+        {"sent": schema.EVENT_WITH_PAYLOAD},
         errors=(*schema.ID_ERRORS, *schema.EVENT_ERRORS),
     )
     async def get_webhook_event(self, id: _WebhookId, event_id: _EventId) -> view.WebhookEventWithPayload:
         """Get an event of a webhook."""
-        return view.whole_event(await self._delivery(id, event_id))
+        return view.event_with_payload(await self._delivery(id, event_id))
 
     @_operation(
         "GET /webhooks/{id}/events/{event_id}/attempts",

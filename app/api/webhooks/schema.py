@@ -79,7 +79,7 @@ WEBHOOK: dict[str, Any] = {
 WITH_SECRET = {**WEBHOOK, "signing_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
 CHANGED = {"object": "webhook", "id": WEBHOOK_ID}
 EVENT = {"id": EVENT_ID, "type": "email.sent", "created_at": AT, "status": "success"}
-WHOLE_EVENT = {
+EVENT_WITH_PAYLOAD = {
     "object": "webhook_event",
     **EVENT,
     "next_attempt_at": None,

@@ -1,4 +1,4 @@
-"""Webhooks, their events and delivery attempts as JSON."""
+"""Webhooks, with and without their secret, their events and delivery attempts as JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -66,45 +66,51 @@ class WebhookTry(TypedDict):
     sent_at: Timestamp
 
 
-def webhook(one: Webhook, never_sent: frozenset[str]) -> WebhookObject:
+def webhook(record: Webhook, never_sent: frozenset[str]) -> WebhookObject:
     """Return a webhook without its secret. `never_sent`: types that are accepted and never sent."""
     return {
         "object": "webhook",
-        "id": str(one.id),
-        "created_at": iso(one.created_at),
-        "status": one.status,
-        "endpoint": one.endpoint,
-        "events": one.events,
-        "never_sent": [kind for kind in one.events if kind in never_sent],
-        "disabled_reason": one.reason,
+        "id": str(record.id),
+        "created_at": iso(record.created_at),
+        "status": record.status,
+        "endpoint": record.endpoint,
+        "events": record.events,
+        "never_sent": [kind for kind in record.events if kind in never_sent],
+        "disabled_reason": record.reason,
     }
 
 
-def with_secret(one: Webhook, never_sent: frozenset[str]) -> WebhookWithSecret:
+def with_secret(record: Webhook, never_sent: frozenset[str]) -> WebhookWithSecret:
     """Return a webhook with its newest secret."""
-    return {**webhook(one, never_sent), "signing_secret": one.secrets[0].value}
+    return {**webhook(record, never_sent), "signing_secret": record.secrets[0].value}
 
 
-def event(one: Delivery) -> WebhookEventObject:
+def event(delivery: Delivery) -> WebhookEventObject:
     """Return an event without its payload."""
     return {
-        "id": str(one.event_id),
-        "type": one.type,
-        "created_at": iso(one.at),
-        "status": _STATUS.get(one.state, "attempting" if one.history else "pending"),
+        "id": str(delivery.event_id),
+        "type": delivery.type,
+        "created_at": iso(delivery.at),
+        "status": _STATUS.get(delivery.state, "attempting" if delivery.history else "pending"),
     }
 
 
-def whole_event(one: Delivery) -> WebhookEventWithPayload:
+def event_with_payload(delivery: Delivery) -> WebhookEventWithPayload:
     """Return an event with its payload."""
-    next_at = timestamp(one.next_at)
-    return {"object": "webhook_event", **event(one), "next_attempt_at": next_at, "payload": json.loads(one.payload)}
+    next_at, payload = timestamp(delivery.next_at), json.loads(delivery.payload)
+    return {"object": "webhook_event", **event(delivery), "next_attempt_at": next_at, "payload": payload}
 
 
-def attempts(one: Delivery) -> list[WebhookTry]:
+def attempts(delivery: Delivery) -> list[WebhookTry]:
     """Return the latest delivery attempts, newest first."""
-    return [_attempt(f"{one.event_id}-{number}", it) for number, it in enumerate(one.history, 1)][::-1]
+    numbered = enumerate(delivery.history, 1)
+    return [_attempt(f"{delivery.event_id}-{number}", attempt) for number, attempt in numbered][::-1]
 
 
-def _attempt(id: str, one: DeliveryAttempt) -> WebhookTry:
-    return {"id": id, "http_status_code": one.status, "response": one.response, "sent_at": iso(one.at)}
+def _attempt(id: str, attempt: DeliveryAttempt) -> WebhookTry:
+    return {
+        "id": id,
+        "http_status_code": attempt.status,
+        "response": attempt.response,
+        "sent_at": iso(attempt.at),
+    }

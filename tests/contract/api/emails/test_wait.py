@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.http.prefer import wait
+from app.api.http.prefer import wait_seconds
 from tests.contract.api.server import ApiServer, open_server
 from tests.contract.store import build
 
@@ -62,17 +62,17 @@ def relay(server: ApiServer, id_: str) -> None:
 )
 def test_the_preference_is_parsed_by_rfc_7240(header: bytes, seconds: int | None) -> None:
     """§2; more than 30 s are 30."""
-    assert wait({"headers": [(b"host", b"x"), (b"prefer", header)]}) == seconds
+    assert wait_seconds({"headers": [(b"host", b"x"), (b"prefer", header)]}) == seconds
 
 
 def test_several_prefer_headers_are_combined() -> None:
     """RFC 9110 §5.3."""
-    assert wait({"headers": [(b"prefer", b"respond-async"), (b"prefer", b"wait=4")]}) == 4
+    assert wait_seconds({"headers": [(b"prefer", b"respond-async"), (b"prefer", b"wait=4")]}) == 4
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_in_the_header_are_accepted(header: bytes) -> None:
-    assert wait({"headers": [(b"prefer", header)]}) in (None, *range(31))
+    assert wait_seconds({"headers": [(b"prefer", header)]}) in (None, *range(31))
 
 
 def test_a_final_email_is_answered_at_once(server: ApiServer) -> None:
