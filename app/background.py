@@ -1,4 +1,7 @@
-"""Supervised loop that repeats one step. A bug in the step or a database error is logged and does not end the loop."""
+"""Supervised loop that repeats one step, and a wait for an event with a timeout.
+
+A bug in the step or a database error is logged and does not end the loop.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

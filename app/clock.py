@@ -1,4 +1,7 @@
-"""Wall and monotonic clock as a value that is passed in. No other module reads the time, so that tests control it."""
+"""Wall and monotonic clock as a value that is passed in, so that tests control the time.
+
+Times of log lines and spans, and intervals in real seconds, do not use it.
+"""
 
 import asyncio
 import time

@@ -1,7 +1,7 @@
-"""`@frozen`: a value, as a dataclass with slots that is compared and hashed by what it holds, and that nobody changes.
+"""Decorator `frozen`: a dataclass with slots, compared and hashed by its fields, which only the type checker protects.
 
-`@dataclass(frozen=True)` watches at run time as well, and for that each field of each new value costs a call: on a
-message's way this adds up to a tenth of the whole. Here the type checker alone watches.
+`@dataclass(frozen=True)` also refuses assignments at run time, which costs a call for each field of each new value: a
+tenth of the time of a message.
 """
 
 from dataclasses import dataclass, field
@@ -12,5 +12,5 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(cls: type[T]) -> type[T]:
-    """The class as a value. mypy refuses to assign to its fields, as it does with `frozen=True`."""
+    """Return the class as a dataclass. mypy refuses assignments to its fields, as with `frozen=True`."""
     return dataclass(slots=True, unsafe_hash=True)(cls)

@@ -1,4 +1,4 @@
-"""Factory of a mailbox's credentials, upstream and session pool from its settings. Opens no connection.
+"""Factory of a mailbox's credentials, upstream, session pool, check target and limits. Opens no connection.
 
 Mailboxes share the token source of an app and the TLS context of a certificate authority.
 """
@@ -54,12 +54,12 @@ class MailboxFactory:
 
     def sessions(self, settings: MailboxSettings, login: Credentials) -> SessionPool:
         """Return a session pool without open sessions."""
-        there = self.upstream(settings)
+        upstream = self.upstream(settings)
 
-        async def open_one() -> Session | Refusal:
-            return await open_session(there, login)
+        async def log_in() -> Session | Refusal:
+            return await open_session(upstream, login)
 
-        return SessionPool(LoginGate(open_one, self._clock.monotonic), settings.connections)
+        return SessionPool(LoginGate(log_in, self._clock.monotonic), settings.connections)
 
     def check_target(
         self, pool: PoolSettings, settings: MailboxSettings, login: Credentials, max_message_bytes: int

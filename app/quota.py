@@ -1,6 +1,7 @@
 """Quota of an amount that callers share: a limit in total, and one per holder (an address, an API key).
 
-Connections, requests in flight, memory and waiting readers are all charged to a `Quota`.
+Connections, requests in progress, memory and waiting requests are all counted by a `Quota`. `network` returns the
+holder for an address.
 """
 
 from collections.abc import Hashable, Sequence
@@ -20,7 +21,7 @@ class Quota:
         self._taken_by: dict[Hashable, int] = {}
 
     def take(self, amount: int, holders: Sequence[Hashable] = ()) -> bool:
-        """Charge the amount in total and to each holder. False: it exceeds a limit, and nothing is charged."""
+        """Count the amount in total and for each holder. False: it exceeds a limit, and nothing is counted."""
         if self._taken + amount > self.limit:
             return False
         for holder in holders:

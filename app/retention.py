@@ -1,6 +1,6 @@
-"""Retention: removes finished messages after their retention period in small steps, and returns the disk space.
+"""Retention: removes contents, messages, webhook events and audit entries after their period, and frees disk space.
 
-Several processes may run it over one database; the store serialises them.
+It works in small steps. Several processes may run it over one database; the store serialises them.
 """
 
 import asyncio

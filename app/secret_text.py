@@ -1,4 +1,4 @@
-"""Reading of secrets as text from the environment, files and postern.toml. Pure.
+"""Reading of secrets as text from environment, files and postern.toml, and removal of passwords from URLs. Pure.
 
 Additions of editors and `echo` are removed: a byte order mark at the start, line ends at the end. Text that cannot be a
 secret is refused. No error contains the value.

@@ -1,4 +1,7 @@
-"""HTTP API: it validates and stores emails, and shows their state. Public: the application and its context."""
+"""HTTP API: emails, mailboxes, webhooks, suppressions, API keys, health checks and metrics.
+
+Public: the functions that build the ASGI applications, their dependencies and their limits.
+"""
 
 from app.api.app import create_app, create_metrics_app, create_middleware, mount_routes
 from app.api.context import ApiContext, RequestLimits

@@ -1,4 +1,4 @@
-"""HTTP application: the paths and their routes."""
+"""ASGI applications: the whole API with its routes, the responses before the database is open, and /metrics alone."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Dependencies of the HTTP API: values and callables, built by app/main."""
+"""Dependencies and limits of the HTTP API: values and callables, built by app/main."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from app.store import Store
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """Limits of one request. Sizes in bytes, times in seconds."""
+    """Limits of requests. Sizes in bytes, times in seconds."""
 
     max_body_bytes: int
     max_message_bytes: int  # of the composed message, as the upstream counts it
     max_bytes_in_flight: int  # bodies and large responses of all requests together
     max_recipients: int = 50  # in each of to, cc, bcc and reply_to
-    attempts_per_minute: int = 600  # validations and refused sends of a key without a rate limit
+    attempts_per_minute: int = 600  # validations, reschedules and refused sends of a key without `messages_per_minute`
     body_seconds: float = 60.0  # for the whole body to arrive
     body_grace_seconds: float = 10.0  # for a body to begin; after that the minimum rate counts
     body_bytes_per_second: int = 4096  # the minimum rate at which a body arrives, on average

@@ -1,4 +1,4 @@
-"""Routes of the API that the pages call, so that each rule and each log line has one implementation."""
+"""Routes of the API that the pages call, and requests and inputs for them: each rule has one implementation."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -34,14 +34,14 @@ class ConsoleApi:
 class OperatorRequest(ApiRequest):
     """Request of a person who has logged in, as the endpoints take it. It has no API key."""
 
-    def __init__(self, request: Request, by: Actor) -> None:
+    def __init__(self, request: Request, actor: Actor) -> None:
         super().__init__(request.scope)
-        self._by = by
+        self._actor = actor
 
     @property
     def actor(self) -> Actor:
         """The person."""
-        return self._by
+        return self._actor
 
 
 def read_input(model: type[M], members: Mapping[str, Any]) -> M:

@@ -1,4 +1,4 @@
-"""ASGI application of the console: routes, access control, and error pages."""
+"""ASGI application of the console: routes, access control, timeouts and error pages; and its mount beside the API."""
 
 import asyncio
 import re

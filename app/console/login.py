@@ -1,4 +1,4 @@
-"""Login page and logout of the console."""
+"""Login page, login and logout of the console."""
 
 from starlette.responses import Response
 

@@ -1,4 +1,4 @@
-"""View of a mailbox for the pages: health, owner, and usage of its limits."""
+"""View of a mailbox for the pages: health, owner, usage of its limits, credential expiry, and result of a change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""HTTP request of an operator: its session, its form fields, and the responses that pages build from it."""
+"""HTTP request to the console with session and form fields, the responses that pages build, and the error of a page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Pages and actions of the sections, by their path below the console."""
+"""Pages, actions and longer timeouts by path below the console. `console` adds overview, list of emails and login."""
 
 from collections.abc import Awaitable, Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""Jinja environment of the console: templates, filters for times and numbers, and security headers.
+"""Jinja environment of the console: templates, filters, navigation, static files and security headers.
 
 All values are escaped. The Content-Security-Policy allows only the console's own style sheet, script and icon.
 """

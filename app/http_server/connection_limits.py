@@ -30,7 +30,7 @@ class ConnectionLimits:
         self._reserved: list[ReservedConnection] = []
 
     def admit(self, address: str | None) -> tuple[Hashable, ...] | None:
-        """Count a connection until `leave`; return the holders it is charged to, or None beyond the limits."""
+        """Count a connection until `leave`; return the holders it counts for, or None beyond the limits."""
         holders = () if address is None or address in self._gateways else (network(address),)
         return holders if self._quota.take(1, holders) else None
 
@@ -40,7 +40,9 @@ class ConnectionLimits:
 
     def reserve(self, connection: ReservedConnection) -> bool:
         """Reserve a connection until `unreserve`, if necessary by closing the oldest idle one. False: none is free."""
-        if len(self._reserved) >= RESERVED_CONNECTIONS and not any(it.close_if_idle() for it in [*self._reserved]):
+        if len(self._reserved) >= RESERVED_CONNECTIONS and not any(
+            reserved.close_if_idle() for reserved in [*self._reserved]
+        ):
             return False
         self._reserved.append(connection)
         return True

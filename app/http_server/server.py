@@ -1,6 +1,6 @@
 """Embedded HTTP server: uvicorn with timeouts, size limits and connection limits, started and stopped by its caller.
 
-It installs no signal handlers and logs nothing.
+It installs no signal handlers and writes no access log.
 """
 
 import asyncio

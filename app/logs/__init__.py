@@ -1,7 +1,8 @@
 """Log events: one function per event; nothing else is logged. The table in deploy/RUNBOOK.md has their first sentences.
 
 A line contains no content and no credential: the functions take ids, codes and numbers, not objects. Addresses can be
-masked, except those of Postern's own mailboxes, because instructions to fix a mailbox name it.
+masked, except those of Postern's own mailboxes, because instructions to fix a mailbox name it. `configure`,
+`count_alerts` and `bind_request` set up the log.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Composition root: builds the store, the mailboxes and the HTTP server from the settings; starts and stops them.
 
 Start order: database lock, HTTP server (503 until the store is open), store, disk guard, webhooks, health monitor,
-metrics, mailboxes, retention, routes. Stop order: HTTP server first, then the reverse.
+metrics, mailboxes, trace readers, retention, routes. Stop order: HTTP server first, then the reverse.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Life of the process of `postern serve`: its log, its traces, and the signals that stop it."""
+"""Process of `postern serve`: its log, its traces, its garbage collector, and the signals that stop it."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Readers of what became of emails, built from the settings: of the trace of each tenant, of each mailbox's reports."""
+"""Readers of message traces (one per tenant) and non-delivery reports (one per mailbox), built from the settings."""
 
 from collections.abc import Iterator, Sequence
 from uuid import uuid4

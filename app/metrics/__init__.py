@@ -1,9 +1,7 @@
-"""Counters and histograms, one function per event, and their Prometheus text format.
+"""Counters, histograms and gauges that change with events, one function per event, and the Prometheus text format.
 
-Values that are read at a scrape are in app/metrics_exporter.py.
-
-Labels have few values: rules, phases and outcomes of this code, and pools, mailboxes and apps of the settings. A value
-that a caller sends never becomes a label.
+Gauges that are read at a scrape are in app/metrics_exporter.py. Labels have few values: rules, phases and outcomes of
+this code, and pools, mailboxes and apps of the settings. A value that a caller sends never becomes a label.
 """
 
 from collections.abc import Iterable

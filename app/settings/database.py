@@ -1,4 +1,4 @@
-"""Validation of POSTERN_DATABASE_URL. It may contain a password, so no part of it is ever shown.
+"""Validation of POSTERN_DATABASE_URL. It may contain a password: errors show it only if it has no `@`, `?` and `=`.
 
 An unencoded reserved character would end the password early, and errors would show the rest as a host or a path. So
 ambiguous URLs are refused (RFC 3986 §3.2).

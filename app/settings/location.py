@@ -1,4 +1,4 @@
-"""Names of settings in error messages."""
+"""Names of settings: environment variables, locations in postern.toml, and names in error messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

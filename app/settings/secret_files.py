@@ -1,7 +1,7 @@
 """Settings from the environment: POSTERN_X, or POSTERN_X_FILE, which is the path of a file with the value.
 
 An empty value counts as not set, as in `${X:-}` of Compose. Trailing line ends are removed, and secrets with
-impossible characters are refused.
+impossible characters are refused. `toml_file` reads and checks its secrets by the same functions.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Settings of the readers of what became of emails: Exchange's message trace, and non-delivery reports in mailboxes.
+"""Settings of the readers of Exchange's message trace and of non-delivery reports in mailboxes.
 
 Both read Microsoft Graph with one app: the pool's own, that of the top level, or, without one, that of the mailbox.
 """

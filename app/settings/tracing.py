@@ -1,4 +1,4 @@
-"""Activation of tracing by OpenTelemetry's own environment variables."""
+"""Activation of tracing by OpenTelemetry's environment variables; an unsupported or missing exporter is refused."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec

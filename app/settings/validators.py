@@ -1,4 +1,4 @@
-"""Validation of single settings, and the error sentences."""
+"""Validation of settings, alone or against one other, and the sentences of their errors."""
 
 import ipaddress
 import os

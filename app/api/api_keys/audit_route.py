@@ -1,4 +1,4 @@
-"""GET /audit: administrative changes, cancellations and refused sends."""
+"""GET /audit: changes, reads of content, test emails, cancellations and refused sends; entries as JSON."""
 
 from typing import Annotated, Any
 

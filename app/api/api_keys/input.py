@@ -1,4 +1,4 @@
-"""Bodies of the routes under /keys. The rules are in `mail/key_policy`.
+"""Bodies of the routes under /keys, with the error sentences. The rules are in `mail/key_policy`.
 
 An empty value ("", [], 0, false) removes a limit. One error lists every invalid member.
 """

@@ -1,4 +1,4 @@
-"""OpenAPI types of responses, error samples and examples of the routes under /keys."""
+"""OpenAPI types of responses, error samples, examples and links of the routes under /keys."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,7 @@
-"""API keys as JSON, for HTTP and the command line. Never contains a secret."""
+"""API keys as JSON, for HTTP, the command line and the console, and the descriptions of their members.
+
+Only `KeyWithSecret` contains a secret.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict

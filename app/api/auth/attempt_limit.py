@@ -1,8 +1,7 @@
-"""Limit on the requests of an API key that cost as much as a send and that no budget counts. In memory.
+"""Limit on the validations, reschedules and refused sends of an API key in a minute of the clock, in memory.
 
-They are validations, reschedules (which write the content again, and an event for each webhook), and refused sends. So
-this process counts them by the clock's minute, and refuses more before the body is read. Nothing of it is stored: a
-budget of messages is used by stored messages alone.
+They cost as much as a send (a reschedule writes the content again, and an event for each webhook), but the stored rate
+limits of a key count stored messages only. Requests beyond the limit are refused before the body is read.
 """
 
 import math
@@ -40,7 +39,7 @@ class AttemptLimiter:
         self._admitted[key.id] += 1
 
     def send(self, key: Key) -> None:
-        """Check before a send: refused ones count alone. Raises TooManyAttempts."""
+        """Check the limit before a send. Only refused sends count here. Raises TooManyAttempts."""
         if not self._refused:
             return
         self._begin_minute()

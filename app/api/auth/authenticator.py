@@ -48,7 +48,7 @@ class _Found:
 
 
 class Authenticator:
-    """Cache of recent keys by digest. Lookup by digest leaks nothing through timing."""
+    """Checks keys and their permissions, with a cache by digest. A lookup by digest leaks nothing through timing."""
 
     def __init__(self, store: Store, clock: Clock, rates: RateLimitHeaders) -> None:
         self._store = store
@@ -86,7 +86,7 @@ class Authenticator:
             found = _Found(asyncio.ensure_future(self._asked(hashed)), now + KEY_CHECKED_FOR)
             found.presented.add_done_callback(partial(self._key_found, hashed))
             if len(self._found) >= _MAX_CACHED_KEYS:
-                self._found = {one: of for one, of in self._found.items() if one in self._known}
+                self._found = {known: self._found[known] for known in self._found if known in self._known}
             self._found[hashed] = found
         return found.presented.result() if found.presented.done() else await asyncio.shield(found.presented)
 

@@ -1,4 +1,4 @@
-"""RateLimit headers: the remaining messages of an API key, from the last usage that the store reported.
+"""RateLimit headers of an API key, and an early check of its rate limits, from the last usage that the store reported.
 
 The store counts over all processes and is not queried here. A key without a limit gets constants.
 """

@@ -98,7 +98,7 @@ class AttachmentRoutes:
         """List the files of an email."""
         until = self._context.clock.now() + PROMISED
         data = await self._read(
-            request, id, lambda files: [self._object(id, one, file, until) for one, file in files.items()]
+            request, id, lambda files: [self._object(id, file_id, file, until) for file_id, file in files.items()]
         )
         return list_part(AttachmentList, data, query)
 
@@ -160,7 +160,7 @@ class AttachmentRoutes:
 
 
 def _decoded(file: Part) -> tuple[str, str, bytes]:
-    """Content and headers of a download."""
+    """Return the media type, the filename and the bytes of a download."""
     return file.head.get_content_type(), file.filename, file.decoded()
 
 

@@ -1,4 +1,4 @@
-"""JSON view of an email: the members of Resend's API, and the state of the relay under `relay`."""
+"""Emails as JSON, in full, in a list, or as an id: the members of Resend's API, and the relay state under `relay`."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,7 @@
-"""Route of a request that is not a submission: FastAPI validates the parameters and body that its endpoint declares.
+"""Routes that are not submissions, and their requests: API key, attempt limit, names of query parameters and JSON body.
 
-FastAPI alone would read the body before the API key is checked, and only with the Content-Type of JSON.
+FastAPI then validates what the endpoint declares. Alone it would read the body before the API key is checked, and only
+with the Content-Type of JSON.
 """
 
 from collections.abc import Callable, Coroutine

@@ -1,6 +1,7 @@
 """Reading of request bodies within limits of size, memory and time.
 
-Memory is charged for received bytes, not for the announced length, and a body has a minimum rate.
+Memory is reserved for received bytes, not for the announced length, and a body has a minimum rate. A compressed body is
+refused, and the API key is checked again after a slow one.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Header fields of a request, and successful responses."""
+"""Header fields and client address of a request; successful JSON responses and their times."""
 
 from starlette.responses import Response
 from starlette.types import Scope

@@ -1,6 +1,7 @@
-"""Idempotency-Key header: a repeated request is one email. The store has the responses of earlier requests.
+"""Idempotency-Key header: its validation, and the refusal of concurrent requests with the same key.
 
-Only a success uses up a key: a refused request can be corrected and sent again with the same key.
+The store has the responses of earlier requests. Only a success uses a key: a refused request can be corrected and sent
+again with the same key.
 """
 
 import re

@@ -1,4 +1,7 @@
-"""Base of the models of JSON bodies. Unknown members are ignored, and null means the same as leaving a member out."""
+"""Base of the models of JSON bodies, and the mark of their required members.
+
+Unknown members are ignored, and null means the same as leaving a member out.
+"""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self

@@ -16,7 +16,7 @@ _NEXT = re.compile(
 
 
 def without_lone_surrogates(raw: bytes | bytearray) -> bytearray | None:
-    """The text with U+FFFD for each lone surrogate; None if it has none."""
+    """Return the text with U+FFFD for each lone surrogate; None if it has none."""
     if rb"\ud" not in raw and rb"\uD" not in raw:
         return None
     found = _NEXT.match(raw)

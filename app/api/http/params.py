@@ -1,4 +1,4 @@
-"""Parameters that several routes have: ids, pages of a list, and the form of a list."""
+"""Parameters that several routes have: ids and pages of a list, with the error sentences; and the form of a list."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Strict JSON parser (RFC 8259) for request bodies, whatever their Content-Type. Validates no field."""
+"""JSON of request bodies (RFC 8259), whatever their Content-Type: strict parsers and a digest. Validates no field."""
 
 import json
 import re

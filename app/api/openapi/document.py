@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 document: FastAPI's description of the routes, completed with errors, headers, examples and links."""
+"""OpenAPI 3.1 document: FastAPI's description of the routes, completed with texts, errors, headers and links."""
 
 import functools
 import inspect

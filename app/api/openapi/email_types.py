@@ -1,4 +1,4 @@
-"""Types of an email in a request, as the rules of `submission` accept it, for the OpenAPI document."""
+"""Types and descriptions of the members of an email in a request, as `submission` accepts it, for OpenAPI."""
 
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 

@@ -1,4 +1,7 @@
-"""Errors of the OpenAPI document: samples of problems become responses, rendered by the code that sends them."""
+"""Errors of the OpenAPI document: their type, their header fields, and responses made of samples of problems.
+
+The code that sends a problem also renders its sample.
+"""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Descriptions of routes, written at their endpoints: they are mounted and documented from these."""
+"""Descriptions of routes, written at their endpoints: routes are mounted, authorized and documented from these."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""HTML page of the specification. It can be read without its script and loads nothing from other servers."""
+"""HTML page of the specification, with code samples and all errors. It needs no script and no other server."""
 
 import json
 import re

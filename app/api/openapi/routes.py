@@ -1,6 +1,6 @@
-"""GET /openapi.json and GET /docs: the specification, and a page that shows it with the address of the request.
+"""GET /openapi.json, and GET /docs with its script: a page of the specification, with the address of the request.
 
-They contain no data, so they need no API key. They are made once, at the first request.
+They contain no data, so they need no API key. Specification and page are made once, at the first request.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """Error responses under /email in Postmark's form: `{"ErrorCode", "Message"}` with Postmark's codes and statuses.
 
-They cover the errors of the routes, the middleware and the store. All other paths use the form of `problems`.
+They cover the errors of the routes, the middleware and the store. All other paths use the form of `problems`. Paths of
+native fields are translated to Postmark's names.
 """
 
 import json

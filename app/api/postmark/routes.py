@@ -1,4 +1,4 @@
-"""POST /email and POST /email/batch: Postmark's API, for callers with Postmark's SDKs.
+"""POST /email and POST /email/batch, for callers with Postmark's SDKs. Other paths under /email are refused.
 
 An email is translated to the native form (`translate`) and submitted like any other: same keys, policies, limits,
 idempotency and commit. Responses have Postmark's form; that of errors is in `errors`.

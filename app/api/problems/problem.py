@@ -1,4 +1,4 @@
-"""Error responses of the API: status codes and wire form. Those of the transport are in `transport`.
+"""Error responses of the API: status codes and wire form. More are in `key_policy` and `transport`.
 
 The form is that of Resend's API (deploy/docs/api.md): `{"statusCode", "name", "message"}` with one of 15 names, and the
 extra members `reason`, `details` and `request_id`. No member is named type, code or error: the SDKs' parsers fail on
@@ -317,8 +317,8 @@ class InternalError(Problem):
 
 
 class DrainingResponse(Response):
-    """Sends the answer, then reads on and forgets what comes: closing at once would reset the connection, and a caller
-    who is still writing would never read why (RFC 9112 §9.6)."""
+    """Response to a caller that is still sending: the rest of the body is read and discarded. Closing at once would
+    reset the connection, and the caller would never read the response (RFC 9112 §9.6)."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response within DRAIN_SECONDS."""

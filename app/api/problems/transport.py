@@ -1,4 +1,4 @@
-"""Errors of reading a request, head and body: not HTTP, too large, too slow, too many.
+"""Errors of reading a request, head and body: not HTTP, unsupported coding, too large, too slow, too many.
 
 `app/http_server` sends some of them below the application, as complete responses.
 """

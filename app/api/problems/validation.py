@@ -1,4 +1,4 @@
-"""Errors of validation rules: what a rule raises, and pydantic's errors as one `Invalid`."""
+"""Validation rules of several models, the errors that rules raise, and pydantic's errors as one `Invalid`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

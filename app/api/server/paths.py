@@ -1,4 +1,4 @@
-"""Normalization of request paths, which gateways and SDKs write in different ways."""
+"""Normalization of request paths, and refusal of unsafe ones and of other spellings of an internal path."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Responses before the database is open: alive, not ready, 503 for submissions."""
+"""Responses before the database is open: alive, not ready, metrics of the process, 503 for everything else."""
 
 from typing import NoReturn
 

@@ -1,4 +1,4 @@
-"""Sentences of the 404 for a path that no route has. Each says what to do, and where the API is described."""
+"""Messages of the 404 for a path that no route has, with the path of the documentation and, if known, the right one."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Attachments of an email: their members, and names for those without one.
+"""Attachments of an email: rules of their members, names for those without one, and warnings about content ids.
 
 Nothing is ever fetched: a remote `path` is refused (it would let a caller reach into the relay's own network).
 """

@@ -1,4 +1,4 @@
-"""Validation rules of the fields of an email, with their error sentences.
+"""Validation rules of the fields of an email, with their context, warnings and error sentences.
 
 Every rule maps a JSON value to a value of the email, or raises what `validation_error` returns.
 """
@@ -210,7 +210,7 @@ def text(value: Any, info: ValidationInfo) -> str | None:
 
 
 def tag(value: Any) -> tuple[str, str]:
-    """`{"name", "value"?}`. A tuple, which is no JSON, is a tag from `postmark.translate`."""
+    """Read `{"name", "value"?}`. A tuple, which is no JSON, is a tag from `postmark.translate`."""
     if isinstance(value, tuple):
         return cast("tuple[str, str]", value)
     if not isinstance(value, dict):

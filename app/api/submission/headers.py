@@ -1,4 +1,4 @@
-"""Custom headers of an email: forwarded, ignored, or options for Postern (`X-Postern-…`)."""
+"""Custom headers of an email: forwarded, ignored, or read as Message-ID, Reply-To or options (`X-Postern-…`)."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Schema of an email in JSON: members, aliases and their order. The rules are in `fields`.
+"""Schema of an email in JSON: members, aliases, their order, and unknown members. The rules are in `fields`.
 
 All errors of a request are reported together; the first one, in the order of the members here, gives its name.
 """

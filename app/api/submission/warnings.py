@@ -1,4 +1,4 @@
-"""Warnings in the response to an accepted email: changes that were made to the caller's values."""
+"""Warnings in the response to a valid email: values of the caller that were changed or not used."""
 
 from typing import Annotated, NotRequired
 

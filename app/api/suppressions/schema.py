@@ -1,4 +1,4 @@
-"""OpenAPI types of responses, error samples and examples of the routes under /suppressions."""
+"""OpenAPI types of responses, error samples, examples and links of the routes under /suppressions."""
 
 from typing import Any, Literal
 

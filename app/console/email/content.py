@@ -1,4 +1,4 @@
-"""Content of an email, shown on request and recorded in the audit: download, preview, structure.
+"""Content of an email: download and preview, which the audit records, and its structure, which it does not.
 
 The preview is a document of its own, in a sandboxed frame. It has no rights and no origin, runs no script, sends no
 form and loads nothing from the network. Inline images of the email itself are shown.

@@ -1,4 +1,4 @@
-"""The email of a request's path."""
+"""Lookup of the email in the path of a request."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Timeline of an email: accepted, attempts, deliveries, the end, and what comes next. Pure."""
+"""Timeline of an email: acceptance, attempts, deliveries, end, removal of content, and the next step. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""List of the API keys, and the page of one: policy, usage, rotation and revocation. A secret is shown once."""
+"""List and creation of API keys, and the page of a key: policy, usage, rotation, revocation. Secrets are shown once."""
 
 from collections.abc import Mapping
 from typing import Any

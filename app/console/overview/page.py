@@ -1,4 +1,4 @@
-"""Page of the overview."""
+"""Page of the overview: problems, numbers of emails, mailboxes with their charts, and credentials that expire soon."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""State of the store for the overview, read once for all visitors."""
+"""State of the store for the overview, shared by all visitors: mailboxes, lanes, webhooks, numbers of emails."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
