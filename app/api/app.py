@@ -146,8 +146,8 @@ def _plain_app(*routes: object) -> FastAPI:
 
 def _add(app: FastAPI, *routes: object) -> None:
     """Add plain routes as their endpoints describe them."""
-    for one in routes:
-        for endpoint in endpoints(one):
+    for group in routes:
+        for endpoint in endpoints(group):
             described = of_endpoint(endpoint)
             app.add_api_route(described.path, endpoint, methods=[*described.methods])
 

@@ -49,4 +49,4 @@ def read_input(model: type[M], members: Mapping[str, Any]) -> M:
     try:
         return model.model_validate(dict(members))
     except ValidationError as error:
-        raise invalid([dict(one) for one in error.errors()]) from None
+        raise invalid([dict(details) for details in error.errors()]) from None

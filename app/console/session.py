@@ -55,7 +55,7 @@ class _RoleSecrets:
     digest: bytes
 
     @classmethod
-    def of(cls, password: str) -> "_RoleSecrets":
+    def from_password(cls, password: str) -> "_RoleSecrets":
         key = scrypt(password.encode(), salt=b"postern console", n=2**14, r=8, p=1, dklen=32)
         return cls(key, sha256(password.encode()).digest())
 
@@ -64,14 +64,16 @@ class Sessions:
     """Signs and verifies session cookies and CSRF tokens. `read_password` None: there is no read-only role."""
 
     def __init__(self, password: str, read_password: str | None = None) -> None:
-        self._secrets = {Role.OPERATOR: _RoleSecrets.of(password)}
+        self._secrets = {Role.OPERATOR: _RoleSecrets.from_password(password)}
         if read_password is not None:
-            self._secrets[Role.READER] = _RoleSecrets.of(read_password)
+            self._secrets[Role.READER] = _RoleSecrets.from_password(read_password)
 
     def role_of(self, password: str) -> Role | None:
         """Return the role of the password; None if it is wrong. The comparisons take constant time."""
         given = sha256(password.encode("utf-8", "surrogatepass")).digest()
-        right = [role for role, one in self._secrets.items() if hmac.compare_digest(given, one.digest)]
+        right = [
+            role for role, role_secrets in self._secrets.items() if hmac.compare_digest(given, role_secrets.digest)
+        ]
         return right[0] if right else None
 
     def begin(self, now: float, role: Role) -> ConsoleSession:

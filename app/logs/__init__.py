@@ -144,8 +144,8 @@ def library(*, severe: bool, logger: str, message: str, error: BaseException | N
 
 def crashed(where: str, error: BaseException, *, email: UUID | None = None) -> None:
     """A bug in Postern, with a traceback. `email` is the email that it concerned, if any."""
-    of = {} if email is None else {"email": str(email)}
-    _log.error("crashed", where=where, **of, exc_info=error)
+    details = {} if email is None else {"email": str(email)}
+    _log.error("crashed", where=where, **details, exc_info=error)
 
 
 def claimed(email: UUID, *, mailbox: str, number: int, lane: str) -> None:
@@ -394,5 +394,5 @@ def traces_lost(*, reason: str) -> None:
 
 def store_failed(what: str, error: BaseException, *, email: UUID | None = None) -> None:
     """A database operation failed. It is tried again, or answered with 503. `email` is the email concerned, if any."""
-    of = {} if email is None else {"email": str(email)}
-    _log.error("store.failed", what=what, **of, error=str(error))
+    details = {} if email is None else {"email": str(email)}
+    _log.error("store.failed", what=what, **details, error=str(error))

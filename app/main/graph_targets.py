@@ -25,9 +25,9 @@ def graph_targets(settings: Settings, clock: Clock, read_until: Mapping[str, flo
         ask = _trace_request(app.login, factory, clock)
         until = read_until.get(app.tenant)
         yield GraphTarget(Step.TRACE, app.tenant, factory.tokens(app.login).token, ask, until, clock)
-    for one in report_mailboxes(settings.pools):
-        ask = _inbox_request(one, factory, clock)
-        yield GraphTarget(Step.REPORTS, one.mailbox, factory.tokens(one.login).token, ask, clock=clock)
+    for source in report_mailboxes(settings.pools):
+        ask = _inbox_request(source, factory, clock)
+        yield GraphTarget(Step.REPORTS, source.mailbox, factory.tokens(source.login).token, ask, clock=clock)
 
 
 def _trace_request(login: MailboxSettings, factory: OAuthFactory, clock: Clock) -> Callable[[], Awaitable[GraphAnswer]]:
@@ -40,13 +40,15 @@ def _trace_request(login: MailboxSettings, factory: OAuthFactory, clock: Clock) 
     return ask
 
 
-def _inbox_request(one: ReportMailbox, factory: OAuthFactory, clock: Clock) -> Callable[[], Awaitable[GraphAnswer]]:
+def _inbox_request(source: ReportMailbox, factory: OAuthFactory, clock: Clock) -> Callable[[], Awaitable[GraphAnswer]]:
     """Return a request for the messages that arrive in the Inbox from now on."""
-    login = one.login
+    login = source.login
 
     async def ask() -> GraphAnswer:
         trust = tls.context(login.token_ca_file)
-        client = MailboxClient(GraphConnection(login.graph_url, factory.tokens(login), clock, trust, {}), one.mailbox)
+        client = MailboxClient(
+            GraphConnection(login.graph_url, factory.tokens(login), clock, trust, {}), source.mailbox
+        )
         return await _answer(client.first_page(INBOX, clock.now()), client.close)
 
     return ask

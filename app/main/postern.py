@@ -169,21 +169,25 @@ class Postern:
         """Add the mailboxes to the relay, if this process has its role, and return them as targets of checks."""
         factory, targets = MailboxFactory(self.clock), []
         for pool in self.settings.pools:
-            for one in pool.mailboxes:
-                login = factory.credentials(one)
-                self._credential_expiries[one.mailbox] = login.expiry
-                targets.append(factory.check_target(pool, one, login, self.settings.max_message_bytes))
+            for mailbox in pool.mailboxes:
+                login = factory.credentials(mailbox)
+                self._credential_expiries[mailbox.mailbox] = login.expiry
+                targets.append(factory.check_target(pool, mailbox, login, self.settings.max_message_bytes))
                 if self.settings.role != "api":
                     self.coordinator.add(
-                        pool.name, one.mailbox, limits(one), partial(factory.sessions, one, login), login.method
+                        pool.name,
+                        mailbox.mailbox,
+                        limits(mailbox),
+                        partial(factory.sessions, mailbox, login),
+                        login.method,
                     )
-                    self._start_expiry_monitor(stack, one.mailbox, login)
+                    self._start_expiry_monitor(stack, mailbox.mailbox, login)
         return targets
 
     def _start_expiry_monitor(self, stack: AsyncExitStack, mailbox: str, login: Credentials) -> None:
         watch = CredentialExpiryMonitor(mailbox, login, self.clock, self._publish_expiry)
-        every = CHECK_INTERVAL / self.clock.speed
-        loop = run_periodically("credential expiry", watch.advance, interval=every)
+        interval = CHECK_INTERVAL / self.clock.speed
+        loop = run_periodically("credential expiry", watch.advance, interval=interval)
         stack.callback(asyncio.create_task(loop).cancel)
 
     def _start_health_monitor(self, stack: AsyncExitStack, targets: list[CheckTarget]) -> None:
@@ -224,7 +228,7 @@ class Postern:
     async def _start_metrics(self, stack: AsyncExitStack) -> None:
         """Start before the mailboxes, so that a separate metrics port answers until the end of a drain."""
         settings = self.settings
-        mailboxes = {one.mailbox: pool.name for pool in settings.pools for one in pool.mailboxes}
+        mailboxes = {mailbox.mailbox: pool.name for pool in settings.pools for mailbox in pool.mailboxes}
         self._metrics_exporter = MetricsExporter(self.store, self.clock, mailboxes, self.coordinator.loads)
         stack.callback(self._metrics_exporter.close)
         if settings.metrics_port is not None:
@@ -259,7 +263,7 @@ class Postern:
             password=password.get_secret_value(),
             read_password=None if read_password is None else read_password.get_secret_value(),
             api=ConsoleApi(context, submissions),
-            pools={one.mailbox: pool.name for pool in self.settings.pools for one in pool.mailboxes},
+            pools={mailbox.mailbox: pool.name for pool in self.settings.pools for mailbox in pool.mailboxes},
             capacities=context.capacities,
             credential_expiries=self._credential_expiries,
             readiness=self.health_monitor.readiness,
@@ -275,9 +279,11 @@ class Postern:
             route=routes.route,
             default_sender=routes.default_sender,
             capacities={
-                one.mailbox: MailboxLimits(one.messages_per_minute, one.recipients_per_day, one.connections)
+                mailbox.mailbox: MailboxLimits(
+                    mailbox.messages_per_minute, mailbox.recipients_per_day, mailbox.connections
+                )
                 for pool in settings.pools
-                for one in pool.mailboxes
+                for mailbox in pool.mailboxes
             },
             credential_expiries=self._credential_expiries,
             limits=RequestLimits(

@@ -70,13 +70,13 @@ async def _serve(
 
 def _log_started(postern: Postern) -> None:
     settings = postern.settings
-    every = [one for pool in settings.pools for one in pool.mailboxes]
-    upstreams = sorted({f"{one.smtp_host}:{one.smtp_port}" for one in every})
+    mailboxes = [mailbox for pool in settings.pools for mailbox in pool.mailboxes]
+    upstreams = sorted({f"{mailbox.smtp_host}:{mailbox.smtp_port}" for mailbox in mailboxes})
     logs.started(
         url=postern.url,
         role=settings.role,
-        mailboxes=len(every),
-        mailbox=every[0].mailbox,
+        mailboxes=len(mailboxes),
+        mailbox=mailboxes[0].mailbox,
         upstream=", ".join(upstreams),
     )
 
@@ -92,5 +92,5 @@ def _tune_garbage_collector() -> None:
 def configure_logs(settings: Settings) -> None:
     """Configure the log; the format `auto` is `human` if standard error is a terminal, else JSON."""
     human = settings.log_format == "human" or (settings.log_format == "auto" and sys.stderr.isatty())
-    own = frozenset(one.mailbox for pool in settings.pools for one in pool.mailboxes)
+    own = frozenset(mailbox.mailbox for pool in settings.pools for mailbox in pool.mailboxes)
     logs.configure(human=human, level=settings.log_level, shown=own if settings.log_addresses == "masked" else None)

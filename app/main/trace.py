@@ -27,10 +27,10 @@ def readers(settings: Settings, store: Store, clock: Clock) -> Iterator[LeasedRe
         client = GraphClient(login.graph_url, factory.tokens(login), clock, tls.context(login.token_ca_file))
         config = TraceConfig(app.tenant, _scope(app, apps), settings.trace_settle_hours)
         yield TraceReader(store.traces, clock, client, config, replica)
-    every = frozenset(pool.name for pool in settings.pools)
-    for one in report_mailboxes(settings.pools):
-        mailbox = MailboxClient(_connection(one.login, factory, clock), one.mailbox)
-        scope = Scope(every, own_domains=domains_of(one.senders))
+    pool_names = frozenset(pool.name for pool in settings.pools)
+    for source in report_mailboxes(settings.pools):
+        mailbox = MailboxClient(_connection(source.login, factory, clock), source.mailbox)
+        scope = Scope(pool_names, own_domains=domains_of(source.senders))
         yield NdrReader(store.traces, clock, mailbox, scope, replica)
 
 

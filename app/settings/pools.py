@@ -58,11 +58,11 @@ def complete_pools(pools: Sequence[PoolSettings], top: Mapping[str, Any]) -> tup
             fix = "Move it into a pool, or take [[pools]] out of postern.toml"
             raise setting_error(variable(name), "is given together with [[pools]]", fix)
     placed = [
-        [one.completed(top, f"pools[{i}].mailboxes[{j}]") for j, one in enumerate(pool.mailboxes)]
+        [mailbox.completed(top, f"pools[{i}].mailboxes[{j}]") for j, mailbox in enumerate(pool.mailboxes)]
         for i, pool in enumerate(pools)
     ]
-    _check_certificates(one for row in placed for one in row)
-    whole = tuple(_with(pool, [one for one, _ in row], top) for pool, row in zip(pools, placed, strict=True))
+    _check_certificates(pair for row in placed for pair in row)
+    whole = tuple(_with(pool, [mailbox for mailbox, _ in row], top) for pool, row in zip(pools, placed, strict=True))
     _check_pools(whole)
     check_readers(whole, pools)
     return whole
@@ -87,32 +87,34 @@ def _alone(top: Mapping[str, Any]) -> PoolSettings:
 
 
 def _with(pool: PoolSettings, mailboxes: Sequence[MailboxSettings], top: Mapping[str, Any]) -> PoolSettings:
-    senders = pool.senders or tuple(one.mailbox for one in mailboxes)
+    senders = pool.senders or tuple(mailbox.mailbox for mailbox in mailboxes)
     return pool.model_copy(update={"mailboxes": tuple(mailboxes), "senders": senders, **completed(pool, top)})
 
 
 def _check_certificates(placed: Iterable[Placed]) -> None:
     """Open each certificate once, because that can be slow."""
     first: dict[tuple[Any, Any], Placed] = {}
-    for one, place in placed:
-        first.setdefault((one.client_certificate, one.client_certificate_password), (one, place))
-    for one, place in first.values():
-        if one.client_certificate is not None:
-            check_certificate(one.client_certificate, one.client_certificate_password, place)
+    for mailbox, place in placed:
+        first.setdefault((mailbox.client_certificate, mailbox.client_certificate_password), (mailbox, place))
+    for mailbox, place in first.values():
+        if mailbox.client_certificate is not None:
+            check_certificate(mailbox.client_certificate, mailbox.client_certificate_password, place)
 
 
 def _check_pools(pools: Sequence[PoolSettings]) -> None:
     """Check names, mailboxes and senders across pools."""
-    each = list(enumerate(pools))
-    _once(((pool.name, f"pools[{i}].name") for i, pool in each), "Give each pool a name of its own")
+    numbered = list(enumerate(pools))
+    _once(((pool.name, f"pools[{i}].name") for i, pool in numbered), "Give each pool a name of its own")
     mailboxes = (
-        (one.mailbox, f"pools[{i}].mailboxes[{j}].mailbox") for i, pool in each for j, one in enumerate(pool.mailboxes)
+        (mailbox.mailbox, f"pools[{i}].mailboxes[{j}].mailbox")
+        for i, pool in numbered
+        for j, mailbox in enumerate(pool.mailboxes)
     )
     _once(mailboxes, "A mailbox is in one pool, and once: take it out of one of the two places")
-    senders = ((one, f"pools[{i}].senders") for i, pool in each for one in pool.senders)
+    senders = ((sender, f"pools[{i}].senders") for i, pool in numbered for sender in pool.senders)
     _once(senders, "A sender has one pool: take it out of one of the two, or give a pattern that is more specific")
     all_ = routes(pools)
-    for i, pool in each:
+    for i, pool in numbered:
         if _stray(pool, all_):
             what = f"{pool.default_sender!r} is not a sender of this pool"
             raise setting_error(

@@ -99,12 +99,12 @@ def check_readers(pools: Sequence["PoolSettings"], given: Sequence["PoolSettings
     for pool, place in zip(pools, places, strict=True):
         if not pool.trace and not pool.ndr:
             continue
-        for one in pool.mailboxes:
-            _check_cloud(pool, one)
+        for mailbox in pool.mailboxes:
+            _check_cloud(pool, mailbox)
         if _has_app(pool):
             _check_credential(pool, place)
             continue
-        password = next((one.mailbox for one in pool.mailboxes if one.password), None)
+        password = next((mailbox.mailbox for mailbox in pool.mailboxes if mailbox.password), None)
         if password is not None:
             names = [place.short_name(name) for name in ("tenant_id", "client_id", "client_secret")]
             what = f"is true, and {password} has no app to read with"
@@ -117,10 +117,10 @@ def trace_apps(pools: Iterable["PoolSettings"]) -> list[TraceApp]:
     found: dict[str, dict[str, PoolSettings]] = {}
     logins: dict[str, MailboxSettings] = {}
     for pool in pools:
-        for one in pool.mailboxes if pool.trace else ():
-            tenant = _tenant(pool, one)
+        for mailbox in pool.mailboxes if pool.trace else ():
+            tenant = _tenant(pool, mailbox)
             found.setdefault(tenant, {})[pool.name] = pool
-            logins.setdefault(tenant, _login(pool, one))
+            logins.setdefault(tenant, _login(pool, mailbox))
     return [TraceApp(tenant, tuple(found[tenant].values()), login) for tenant, login in logins.items()]
 
 
@@ -128,20 +128,20 @@ def report_mailboxes(pools: Sequence["PoolSettings"]) -> list[ReportMailbox]:
     """Return the mailboxes that are read for non-delivery reports."""
     senders = _senders(pools)
     return [
-        ReportMailbox(one.mailbox, senders[_tenant(pool, one)], _login(pool, one))
+        ReportMailbox(mailbox.mailbox, senders[_tenant(pool, mailbox)], _login(pool, mailbox))
         for pool in pools
         if pool.ndr
-        for one in pool.mailboxes
+        for mailbox in pool.mailboxes
     ]
 
 
-def _check_cloud(pool: "PoolSettings", one: MailboxSettings) -> None:
+def _check_cloud(pool: "PoolSettings", mailbox: MailboxSettings) -> None:
     for name, clouds, what in (
         ("trace", _TRACED_CLOUDS, "message trace"),
         ("ndr", _REPORTING_CLOUDS, "delta query of messages"),
     ):
-        if getattr(pool, name) and one.cloud not in clouds and one.graph_url == CLOUDS[one.cloud].graph_url:
-            sentence = f"is true, and the cloud {one.cloud} has no {what} in Microsoft Graph"
+        if getattr(pool, name) and mailbox.cloud not in clouds and mailbox.graph_url == CLOUDS[mailbox.cloud].graph_url:
+            sentence = f"is true, and the cloud {mailbox.cloud} has no {what} in Microsoft Graph"
             raise setting_error(SettingLocation().full_name(name), sentence, "Set it to false")
 
 
@@ -163,21 +163,21 @@ def _credential(settings: GraphAppSettings) -> CredentialSettings:
     )
 
 
-def _tenant(pool: "PoolSettings", one: MailboxSettings) -> str:
-    return pool.trace_tenant_id or one.tenant_id or "managed identity"
+def _tenant(pool: "PoolSettings", mailbox: MailboxSettings) -> str:
+    return pool.trace_tenant_id or mailbox.tenant_id or "managed identity"
 
 
 def _senders(pools: Iterable["PoolSettings"]) -> dict[str, tuple[str, ...]]:
     """Return the sender patterns of each tenant."""
     found: dict[str, tuple[str, ...]] = {}
     for pool in pools:
-        for tenant in {_tenant(pool, one): None for one in pool.mailboxes}:
+        for tenant in {_tenant(pool, mailbox): None for mailbox in pool.mailboxes}:
             found[tenant] = (*found.get(tenant, ()), *pool.senders)
     return found
 
 
-def _login(pool: "PoolSettings", one: MailboxSettings) -> MailboxSettings:
-    changes: dict[str, Any] = {"token_scope": f"{one.graph_url}/.default"}
+def _login(pool: "PoolSettings", mailbox: MailboxSettings) -> MailboxSettings:
+    changes: dict[str, Any] = {"token_scope": f"{mailbox.graph_url}/.default"}
     if _has_app(pool):
         changes |= {"password": None, **{name.removeprefix(PREFIX): getattr(pool, name) for name in APP_FIELDS}}
-    return one.model_copy(update=changes)
+    return mailbox.model_copy(update=changes)

@@ -58,6 +58,6 @@ def _check_table(table: Iterable[str], names: Collection[str], place: str) -> No
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    bare = {one.removeprefix(PREFIX): one for one in known}  # the common prefix would make all names similar
+    bare = {other.removeprefix(PREFIX): other for other in known}  # the common prefix would make all names similar
     near = difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1)
     return f"Did you mean {bare[near[0]]}?" if near else "deploy/docs/settings.md lists the settings."

@@ -118,21 +118,21 @@ def sender(value: str | None) -> str | None:
 def patterns(value: Any) -> Any:
     """Return normalized sender patterns from `*@contoso.com, invoices@contoso.com` or a list."""
     fix = 'Give patterns such as ["*@contoso.com", "invoices@contoso.com"]'
-    return tuple(dict.fromkeys(_pattern(one) for one in _items(value, "is not a list of senders", fix)))
+    return tuple(dict.fromkeys(_pattern(item) for item in _items(value, "is not a list of senders", fix)))
 
 
 def networks(value: Any) -> Any:
     """Return trusted networks from `10.1.2.3, 10.2.0.0/16` or a list. Nothing ambiguous is accepted."""
     fix = 'Give addresses or networks such as ["10.1.2.3", "10.2.0.0/16"]'
-    return tuple(_network(one.strip()) for one in _items(value, "is not a list of addresses", fix))
+    return tuple(_network(item.strip()) for item in _items(value, "is not a list of addresses", fix))
 
 
 def _items(value: Any, what: str, fix: str) -> list[str]:
     """Return the items, without blank ones, of a list or of a text with commas."""
     given = value.split(",") if isinstance(value, str) else value
-    if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
+    if not isinstance(given, list | tuple) or not all(isinstance(item, str) for item in given):
         raise setting_error(None, what, fix)
-    return [one for one in given if one.strip()]
+    return [item for item in given if item.strip()]
 
 
 def _network(text: str) -> str:

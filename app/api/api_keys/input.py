@@ -35,7 +35,7 @@ def _text_or_none(rule: Callable[[str], Any], value: Any) -> Any:
 
 
 def _texts(rule: Callable[[list[str]], Any], value: Any) -> Any:
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise validation_error("It must be a list of strings.")
     if len(value) > MAX_ITEMS:
         raise validation_error(f"It has {len(value)} entries. The maximum is {MAX_ITEMS}.")

@@ -106,7 +106,7 @@ def key_object(record: KeyRecord, now: float) -> KeyObject:
 
 
 def _endings(record: KeyRecord, now: float) -> list[float]:
-    return [one.expires_at for one in record.secrets if one.expires_at is not None and one.expires_at > now]
+    return [secret.expires_at for secret in record.secrets if secret.expires_at is not None and secret.expires_at > now]
 
 
 def _used(record: KeyRecord, now: float) -> Used | None:

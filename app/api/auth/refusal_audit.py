@@ -97,11 +97,11 @@ class RefusalAudit:
         kind = (key and key.id, problem.status, problem.name.value, problem.reason, int(now // AUDIT_PERIOD))
         self._add(kind, partial(_entry, scope, key, problem), now)
 
-    async def canceled(self, id_: UUID, by: Actor) -> None:
+    async def canceled(self, id_: UUID, actor: Actor) -> None:
         """Record the cancellation of a scheduled email. Written on return, or later if the store is unavailable."""
         now = self._clock.now()
-        entry = partial(Entry, by=by, action=Action.EMAIL_CANCELED, subject=str(id_), details=_WAS_QUEUED)
-        self._add((by.key_id, Action.EMAIL_CANCELED.value, int(now // AUDIT_PERIOD)), entry, now)
+        entry = partial(Entry, by=actor, action=Action.EMAIL_CANCELED, subject=str(id_), details=_WAS_QUEUED)
+        self._add((actor.key_id, Action.EMAIL_CANCELED.value, int(now // AUDIT_PERIOD)), entry, now)
         await asyncio.shield(self._write())  # a caller that disconnects must not cancel the write of other entries
 
     def _add(self, kind: _Kind, entry: Callable[[float], Entry], now: float) -> None:
@@ -142,13 +142,13 @@ class RefusalAudit:
 
 
 def _entry(scope: Scope, key: Key | None, problem: Problem, now: float) -> Entry:
-    by = Actor(key.name if key else "nobody known", key.id if key else None, scope["request_id"])
+    actor = Actor(key.name if key else "nobody known", key.id if key else None, scope["request_id"])
     details: dict[str, Any] = {"status": problem.status, "name": problem.name.value}
     if problem.reason is not None:
         details["reason"] = problem.reason
     return Entry(
         now,
-        by,
+        actor,
         Action.SEND_REFUSED,
         f"POST {scope['path']}",
         {**details, "message": mask_addresses(problem.message[:_MAX_SUBJECT], frozenset())},

@@ -111,7 +111,9 @@ class AttachmentRoutes:
     async def get_attachment(self, request: ApiRequest, id: EmailId, attachment_id: _FileId) -> AttachmentObject:
         """Get one file of an email."""
         until = self._context.clock.now() + PROMISED
-        shown = await self._one(request, id, attachment_id, lambda file: self._object(id, attachment_id, file, until))
+        shown = await self._with_file(
+            request, id, attachment_id, lambda file: self._object(id, attachment_id, file, until)
+        )
         return {"object": "attachment", **shown}
 
     @_operation(
@@ -126,7 +128,7 @@ class AttachmentRoutes:
     )
     async def download_attachment(self, request: ApiRequest, id: EmailId, attachment_id: _FileId) -> Response:
         """Download one file of an email."""
-        content_type, filename, content = await self._one(request, id, attachment_id, _decoded)
+        content_type, filename, content = await self._with_file(request, id, attachment_id, _decoded)
         headers = {
             "content-type": content_type,
             "content-disposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}",  # RFC 6266 §4.3
@@ -134,7 +136,7 @@ class AttachmentRoutes:
         }
         return Response(content, headers=headers)
 
-    async def _one(self, request: ApiRequest, id: UUID, attachment_id: UUID, answer: Callable[[Part], T]) -> T:
+    async def _with_file(self, request: ApiRequest, id: UUID, attachment_id: UUID, answer: Callable[[Part], T]) -> T:
         missing = NotFound(f"The email {id} has no attachment {attachment_id}.")
         return await self._read(request, id, lambda files: answer(found(files.get(attachment_id), missing)))
 

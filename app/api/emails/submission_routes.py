@@ -196,7 +196,7 @@ class SubmissionRoutes:
             "pool": would_be.pool,
             "scheduled_at": timestamp(would_be.scheduled_at),
             "estimated_send_at": timestamp(await self._estimate(would_be)) if is_sent else None,
-            "suppressed": [{"email": address, "origin": one.origin} for address, one in suppressed.items()],
+            "suppressed": [{"email": address, "origin": entry.origin} for address, entry in suppressed.items()],
             **prepared.warned,
         }
         return json_ok(json.dumps(answer).encode())

@@ -214,9 +214,9 @@ def _relay(mail: Email, status: DeliveryStatus) -> RelayObject:
     }
 
 
-def _recipient(one: RecipientRecord) -> RecipientObject:
-    shown: RecipientObject = {"address": one.address, "state": one.state, "reply": one.reply}
-    if (delivery := one.delivery) is not None:
+def _recipient(recipient: RecipientRecord) -> RecipientObject:
+    shown: RecipientObject = {"address": recipient.address, "state": recipient.state, "reply": recipient.reply}
+    if (delivery := recipient.delivery) is not None:
         shown["delivery"] = {
             "state": delivery.state,
             "at": iso(delivery.at),

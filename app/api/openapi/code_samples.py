@@ -41,7 +41,11 @@ def code_samples(root_path: str, method: str, path: str, operation: Mapping[str,
 
 
 def _with_examples(path: str, parameters: Any) -> str:
-    examples = {one["name"]: one["example"] for one in parameters if one["in"] == "path" and "example" in one}
+    examples = {
+        parameter["name"]: parameter["example"]
+        for parameter in parameters
+        if parameter["in"] == "path" and "example" in parameter
+    }
     return _PARAMETER.sub(lambda found: examples.get(found[1], ID if found[1] == "id" else OTHER_ID), path)
 
 

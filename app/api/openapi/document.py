@@ -149,7 +149,7 @@ def _declaring(endpoint: Callable[..., Any], operation: Operation) -> Callable[.
 def _plain(part: Any) -> Any:
     """Return a schema without the titles of members, which repeat their names, and without `null` as a default."""
     if isinstance(part, list):
-        return [_plain(one) for one in part]
+        return [_plain(item) for item in part]
     if not isinstance(part, dict):
         return part
     left_out = {"title"} if isinstance(part.get("title"), str) else set()
@@ -232,15 +232,15 @@ def _head(get: Json) -> Json:
 def _shared_responses(paths: Mapping[str, Json]) -> Json:
     """Move the errors that several operations have to the components, and return them by name."""
     operations = [operation for methods in paths.values() for operation in methods.values()]
-    alike = Counter(json.dumps(answer) for one in operations for answer in one["responses"].values())
+    alike = Counter(json.dumps(answer) for operation in operations for answer in operation["responses"].values())
     names: dict[str, str] = {}
-    for one in operations:
-        for status, answer in one["responses"].items():
+    for operation in operations:
+        for status, answer in operation["responses"].items():
             content = json.dumps(answer)
             if not status.startswith("2") and alike[content] > 1:
                 names.setdefault(content, _free(_name(status, answer), names.values()))
-                one["responses"][status] = {"$ref": f"#/components/responses/{names[content]}"}
-    return {name: json.loads(content) for content, name in sorted(names.items(), key=lambda it: it[1])}
+                operation["responses"][status] = {"$ref": f"#/components/responses/{names[content]}"}
+    return {name: json.loads(content) for content, name in sorted(names.items(), key=lambda pair: pair[1])}
 
 
 def _name(status: str, answer: Json) -> str:
@@ -249,7 +249,7 @@ def _name(status: str, answer: Json) -> str:
 
 
 def _free(name: str, taken: Iterable[str]) -> str:
-    others = sum(one == name or one.startswith(f"{name}.") for one in taken)
+    others = sum(other == name or other.startswith(f"{name}.") for other in taken)
     return f"{name}.{others + 1}" if others else name
 
 

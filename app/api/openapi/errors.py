@@ -168,10 +168,10 @@ def responses(operation: Operation, has_body: bool) -> dict[str, dict[str, Any]]
     """Return the error responses of an operation by status."""
     form = operation.error_format or USUAL
     rendered = [(problem, *form.render(problem)) for problem in _problems(operation, has_body)]
-    rendered.sort(key=lambda one: one[1])
+    rendered.sort(key=lambda row: row[1])
     return {
         str(status): _response(status, [(problem, json.loads(content)) for problem, _, content in group], form)
-        for status, group in groupby(rendered, key=lambda one: one[1])
+        for status, group in groupby(rendered, key=lambda row: row[1])
     }
 
 

@@ -82,7 +82,7 @@ class _Schemas:
         """Return the type of a value in a few words."""
         schema = self._resolved(schema)
         if "anyOf" in schema:
-            return Markup(" or ").join(dict.fromkeys(self.kind(one) for one in schema["anyOf"]))
+            return Markup(" or ").join(dict.fromkeys(self.kind(choice) for choice in schema["anyOf"]))
         if "const" in schema:
             return Markup("<code>{}</code>").format(json.dumps(schema["const"]))
         if "enum" in schema:
@@ -95,14 +95,19 @@ class _Schemas:
         """Return the members of an object: name, schema, whether it is required; the unsupported ones last."""
         schema = self._resolved(schema)
         required = schema.get("required", ())
-        found = [(name, self._described(one), name in required) for name, one in schema.get("properties", {}).items()]
-        return sorted(found, key=lambda one: (one[1].get("type") == "null", not one[2]))
+        found = [
+            (name, self._described(member), name in required) for name, member in schema.get("properties", {}).items()
+        ]
+        return sorted(found, key=lambda member: (member[1].get("type") == "null", not member[2]))
 
     def objects(self, schema: Json) -> list[Json]:
         """Return the objects with known members that a value of this schema is or contains as an item."""
         schema = self._resolved(schema)
         inner = [*schema.get("anyOf", ()), *([schema["items"]] if isinstance(schema.get("items"), dict) else [])]
-        return [*([schema] if "properties" in schema else []), *(found for one in inner for found in self.objects(one))]
+        return [
+            *([schema] if "properties" in schema else []),
+            *(found for item in inner for found in self.objects(item)),
+        ]
 
     def _resolved(self, schema: Json) -> Json:
         reference = schema.get("$ref", "").rpartition("/")[2]
@@ -123,33 +128,36 @@ def _named(schema: Json) -> Markup:
 
 def _bounds(schema: Json) -> list[str]:
     found = []
-    for least, most, of in (("minimum", "maximum", ""), ("minLength", "maxLength", " characters")):
+    for least, most, suffix in (("minimum", "maximum", ""), ("minLength", "maxLength", " characters")):
         if most in schema:
-            found.append(f"{schema.get(least, 0)} to {schema[most]}{of}")
+            found.append(f"{schema.get(least, 0)} to {schema[most]}{suffix}")
     return found
 
 
 def _groups(document: Json) -> list[tuple[Json, list[tuple[str, str, Json]]]]:
     """Return the operations by heading: method, path and operation. HEAD, which is GET without a body, is left out."""
     operations = [
-        (method, path, {**one, "responses": _whole(document, one["responses"])})
+        (method, path, {**operation, "responses": _whole(document, operation["responses"])})
         for path, methods in document["paths"].items()
-        for method, one in methods.items()
+        for method, operation in methods.items()
         if method != "head"
     ]
-    return [(tag, [one for one in operations if tag["name"] in one[2]["tags"]]) for tag in document["tags"]]
+    return [
+        (tag, [operation for operation in operations if tag["name"] in operation[2]["tags"]])
+        for tag in document["tags"]
+    ]
 
 
 def _errors(document: Json) -> list[tuple[str, list[ErrorSample]]]:
     """Return by name the errors of all operations."""
     found: dict[str, dict[tuple[str, str], ErrorSample]] = {}
     for _, operations in _groups(document):
-        for _, _, one in operations:
-            for status, answer in one["responses"].items():
+        for _, _, operation in operations:
+            for status, answer in operation["responses"].items():
                 for when, body in _error_bodies(answer):
                     sample = ErrorSample(status, body.get("reason", ""), when, body["message"])
                     found.setdefault(body["name"], {}).setdefault(sample[:2], sample)
-    found |= {name: {one[:2]: one} for name, one in _WITHOUT_OPERATION.items() if name not in found}
+    found |= {name: {missing[:2]: missing} for name, missing in _WITHOUT_OPERATION.items() if name not in found}
     return [(name, sorted(found[name].values())) for name in sorted(found)]
 
 

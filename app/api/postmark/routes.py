@@ -68,7 +68,7 @@ class PostmarkRoutes:
 
         The API key may come in the header X-Postmark-Server-Token instead.
         """
-        submitted = await self._pipeline.submit(request, _ONE)
+        submitted = await self._pipeline.submit(request, _SEND)
         return _answer(_sent(submitted.accepted[0], submitted.ids[0]))
 
     @_operation(
@@ -86,7 +86,7 @@ class PostmarkRoutes:
 
         The API key may come in the header X-Postmark-Server-Token instead.
         """
-        submitted = await self._pipeline.submit(request, _MANY)
+        submitted = await self._pipeline.submit(request, _SEND_BATCH)
         if len(submitted.ids) != len(submitted.accepted):  # a replay whose body has other valid emails by now
             raise IdempotencyMismatch
         rejected = dict(submitted.rejected)
@@ -138,8 +138,8 @@ def _always(_: Request) -> bool:
     return True
 
 
-_ONE = SubmissionEndpoint(SEND_PATH, to_native=_to_native, with_bearer=_with_bearer)
-_MANY = SubmissionEndpoint(BATCH_PATH, MAX_BATCH, _items, _to_native, _with_bearer, is_permissive=_always)
+_SEND = SubmissionEndpoint(SEND_PATH, to_native=_to_native, with_bearer=_with_bearer)
+_SEND_BATCH = SubmissionEndpoint(BATCH_PATH, MAX_BATCH, _items, _to_native, _with_bearer, is_permissive=_always)
 
 
 def _sent(prepared: PreparedEmail, id_: UUID) -> dict[str, Any]:
@@ -150,14 +150,14 @@ def _sent(prepared: PreparedEmail, id_: UUID) -> dict[str, Any]:
         "MessageID": str(id_),
         "ErrorCode": 0,
         "Message": "OK",
-        **_in_their_words(prepared.warned),
+        **_with_postmark_fields(prepared.warned),
     }
 
 
-def _in_their_words(warned: Warned) -> Warned:
+def _with_postmark_fields(warned: Warned) -> Warned:
     if "warnings" not in warned:
         return warned
-    return {"warnings": [{**one, "field": postmark_field(one["field"])} for one in warned["warnings"]]}
+    return {"warnings": [{**warning, "field": postmark_field(warning["field"])} for warning in warned["warnings"]]}
 
 
 def _answer(content: Any) -> Response:

@@ -47,7 +47,7 @@ def to_native(email: Mapping[str, Any]) -> dict[str, Any]:
     for theirs in _ADDRESSES:
         if isinstance(email.get(theirs), str):
             ours[NATIVE_MEMBERS[theirs]] = _address_list(theirs, email[theirs])
-    if not ours.get("to") and any(isinstance(email.get(one), str) and ours[NATIVE_MEMBERS[one]] for one in _COPIES):
+    if not ours.get("to") and any(isinstance(email.get(copy), str) and ours[NATIVE_MEMBERS[copy]] for copy in _COPIES):
         ours["to"] = ()  # marks an email with Cc or Bcc alone as valid
     ours["headers"] = _headers(email.get("Headers"))
     ours["attachments"] = _attachments(email.get("Attachments"))
@@ -100,7 +100,7 @@ def _headers(given: Any) -> Any:
 def _attachments(given: Any) -> Any:
     if not isinstance(given, list):
         return given
-    return [_attachment(one) if isinstance(one, dict) else one for one in given]
+    return [_attachment(attachment) if isinstance(attachment, dict) else attachment for attachment in given]
 
 
 def _attachment(given: Mapping[str, Any]) -> dict[str, Any]:

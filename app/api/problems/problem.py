@@ -83,8 +83,8 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls an error response so
         self.message = cut(self.message if message is None else message, MAX_MESSAGE_LENGTH)
         super().__init__(self.message)
         self.details = [
-            {"field": cut(one["field"], MAX_FIELD_LENGTH), "message": cut(one["message"], MAX_MESSAGE_LENGTH)}
-            for one in details
+            {"field": cut(detail["field"], MAX_FIELD_LENGTH), "message": cut(detail["message"], MAX_MESSAGE_LENGTH)}
+            for detail in details
         ]
 
 

@@ -240,7 +240,7 @@ def entries(value: Any) -> list[Any]:
 
 def numbered(values: list[Any]) -> list[ListItem]:
     """Return the values with their indices."""
-    return [ListItem(f"[{index}]", one) for index, one in enumerate(values)]
+    return [ListItem(f"[{index}]", item) for index, item in enumerate(values)]
 
 
 def scheduled_at(value: Any, info: ValidationInfo) -> float | None:

@@ -170,7 +170,7 @@ class SubmissionPipeline:
             self._rates.check(key.id, rate_limit, amount)
         if not self._context.take_disk(amount.bytes):
             raise DiskAlmostFull
-        with tracing.span("commit", *(one.id for one in acceptances)):
+        with tracing.span("commit", *(acceptance.id for acceptance in acceptances)):
             result = await self._context.store.accept(acceptances, once, rate_limit)
         if isinstance(result, IdempotencyConflict):
             raise IdempotencyMismatch
@@ -187,7 +187,7 @@ class SubmissionPipeline:
 
 def _record_effects(accepted: Accepted, key: Key) -> None:
     for id_, listings in accepted.suppressed.items():
-        metrics.recipients_suppressed(one.origin for one in listings)
+        metrics.recipients_suppressed(listing.origin for listing in listings)
         logs.suppressed(id_, recipients=len(listings), key=key.name)
     for old in accepted.superseded:
         logs.superseded(old, key=key.name)

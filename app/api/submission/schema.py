@@ -148,8 +148,8 @@ def read_email(value: Any, reading: ValidationContext) -> Submission:
         raise Invalid(refused + field_errors(error.errors(include_url=False, include_input=False))) from None
     if refused:
         raise Invalid(refused)
-    for one in unknown:
-        reading.warnings.add(one.field, one.message)
+    for member in unknown:
+        reading.warnings.add(member.field, member.message)
     return _linked(email.submission(reading.default_lane), reading)
 
 

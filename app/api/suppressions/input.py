@@ -44,11 +44,11 @@ def _entries(value: Any) -> list[Any]:
 def _addresses(value: Any) -> tuple[str, ...]:
     """Return addresses in the form for comparisons, without duplicates."""
     found: dict[str, None] = {}
-    for index, one in enumerate(_entries(value)):
-        if not isinstance(one, str):
-            raise validation_error(wrong_type("a string", one), at=f"[{index}]")
+    for index, entry in enumerate(_entries(value)):
+        if not isinstance(entry, str):
+            raise validation_error(wrong_type("a string", entry), at=f"[{index}]")
         try:
-            found[normalize_address(one)] = None
+            found[normalize_address(entry)] = None
         except AddressError as error:
             raise validation_error(str(error), at=f"[{index}]") from None
     return tuple(found)
@@ -56,9 +56,9 @@ def _addresses(value: Any) -> tuple[str, ...]:
 
 def _ids(value: Any) -> tuple[UUID, ...]:
     found: dict[UUID, None] = {}
-    for index, one in enumerate(_entries(value)):
+    for index, entry in enumerate(_entries(value)):
         try:
-            found[UUID(one)] = None
+            found[UUID(entry)] = None
         except (ValueError, TypeError, AttributeError):
             raise validation_error(INVALID_UUID, at=f"[{index}]") from None
     return tuple(found)

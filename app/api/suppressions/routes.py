@@ -90,8 +90,8 @@ class SuppressionRoutes:
     )
     async def get_suppression(self, id: SuppressionKey) -> view.SuppressionObject:
         """Get a suppression."""
-        one = await self._context.store.suppression(id, self._context.clock.now())
-        return view.suppression(found(one, _no_suppression(id)))
+        record = await self._context.store.suppression(id, self._context.clock.now())
+        return view.suppression(found(record, _no_suppression(id)))
 
     @_operation(
         "DELETE /suppressions/{id:but_batch_words}",
@@ -129,19 +129,19 @@ class SuppressionRoutes:
         logs.suppressions_changed(len(added), what="added", key=request.actor.name)
         return added
 
-    async def _remove(self, request: ApiRequest, **of: Any) -> list[Suppression]:
-        removals = Removals(self._context.clock.now(), request.actor, **of)
+    async def _remove(self, request: ApiRequest, **selection: Any) -> list[Suppression]:
+        removals = Removals(self._context.clock.now(), request.actor, **selection)
         removed = await self._context.store.remove_suppressions(removals)
         logs.suppressions_changed(len(removed), what="removed", key=request.actor.name)
         return removed
 
 
-def _reference(one: Suppression) -> schema.AddedSuppression:
-    return {"object": "suppression", "id": str(one.id)}
+def _reference(suppression: Suppression) -> schema.AddedSuppression:
+    return {"object": "suppression", "id": str(suppression.id)}
 
 
-def _removed(one: Suppression) -> schema.RemovedSuppression:
-    return {**_reference(one), "deleted": True}
+def _removed(suppression: Suppression) -> schema.RemovedSuppression:
+    return {**_reference(suppression), "deleted": True}
 
 
 def _no_suppression(key: UUID | str) -> NotFound:

@@ -38,22 +38,22 @@ class SuppressionObject(ListedSuppression):
     object: Literal["suppression"]
 
 
-def listed(one: Suppression) -> ListedSuppression:
+def listed(record: Suppression) -> ListedSuppression:
     """Return an entry of the list."""
-    found = one.evidence
+    found = record.evidence
     return {
-        "id": str(one.id),
-        "email": one.address,
-        "origin": one.origin,
-        "source_id": None if one.source_id is None else str(one.source_id),
-        "created_at": iso(one.created_at),
-        "expires_at": timestamp(one.expires_at),
+        "id": str(record.id),
+        "email": record.address,
+        "origin": record.origin,
+        "source_id": None if record.source_id is None else str(record.source_id),
+        "created_at": iso(record.created_at),
+        "expires_at": timestamp(record.expires_at),
         "evidence": None
         if found is None
         else {"email_id": str(found.email_id), "code": found.code, "text": found.text, "seen_by": found.seen_by},
     }
 
 
-def suppression(one: Suppression) -> SuppressionObject:
+def suppression(record: Suppression) -> SuppressionObject:
     """Return one suppression."""
-    return {"object": "suppression", **listed(one)}
+    return {"object": "suppression", **listed(record)}

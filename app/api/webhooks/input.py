@@ -32,8 +32,8 @@ def _events(value: Any) -> tuple[str, ...]:
     """Return the types of events without duplicates, in the caller's order."""
     if not isinstance(value, list) or not value:
         raise validation_error("It must be a list of at least one type of event, such as email.sent.")
-    for index, one in enumerate(value):
-        if not isinstance(one, str) or one not in (*EventType, *UNSUPPORTED_EVENTS):
+    for index, event in enumerate(value):
+        if not isinstance(event, str) or event not in (*EventType, *UNSUPPORTED_EVENTS):
             known = ", ".join(EventType)
             raise validation_error(f"This type of event does not exist. Use some of {known}.", at=f"[{index}]")
     return tuple(dict.fromkeys(value))

@@ -24,7 +24,7 @@ async def show_audit(request: ConsoleRequest) -> Response:
     older = str(records[ROWS_PER_PAGE - 1].id) if len(records) > ROWS_PER_PAGE else ""
     return request.page(
         "audit/list.html",
-        records=[(one, target(one), [*_details(one)]) for one in records[:ROWS_PER_PAGE]],
+        records=[(record, target(record), [*_details(record)]) for record in records[:ROWS_PER_PAGE]],
         older=older,
     )
 

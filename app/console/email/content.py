@@ -63,7 +63,9 @@ class Structure:
     @property
     def attachments(self) -> list[PartSummary]:
         """Parts that a reader sees as files."""
-        return [one for one in self.parts if one.size is not None and (one.name or one.disposition == "attachment")]
+        return [
+            part for part in self.parts if part.size is not None and (part.name or part.disposition == "attachment")
+        ]
 
 
 async def download(request: ConsoleRequest) -> Response:
@@ -128,7 +130,7 @@ def _structure(content: bytes) -> Structure:
     found = [*mime.entities(content)]
     headers = [(name, str(value)) for name, value in found[0][0].head.items()] if found else []
     kinds = [kind for kind in KINDS if mime.displayed_text(content, _subtype(kind)) is not None]
-    return Structure(headers, [_summary(*one) for one in found], kinds)
+    return Structure(headers, [_summary(*entity) for entity in found], kinds)
 
 
 def _summary(part: mime.Part, depth: int, is_leaf: bool) -> PartSummary:

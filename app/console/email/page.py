@@ -90,7 +90,7 @@ def _log(request: ConsoleRequest, action: str) -> None:
 
 def allowed_actions(email: Email) -> set[str]:
     """Return the actions that the lifecycle allows in the email's state."""
-    failed = any(one.state is RecipientState.FAILED for one in email.recipients)
+    failed = any(recipient.state is RecipientState.FAILED for recipient in email.recipients)
     stored = email.content_removed_at is None
     retryable = email.state in sources(Event.RELEASE) or (failed and email.state in sources(Event.RETRY))
     possible = {

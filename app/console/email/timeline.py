@@ -23,7 +23,7 @@ class Step:
 
 def timeline(email: Email, label: str, key: str, delivery: DeliveryStatus) -> list[Step]:
     """Return the steps in order; the coming one is the last. `key` is the name of the API key."""
-    past = sorted(_past(email, label, key), key=lambda one: one.at or 0.0)
+    past = sorted(_past(email, label, key), key=lambda step: step.at or 0.0)
     return [*past, *_next(email, delivery)]
 
 
@@ -35,11 +35,16 @@ def _past(email: Email, label: str, key: str) -> Iterator[Step]:
     yield from map(_attempt, email.attempts)
     if email.ended_at is not None and email.state in ENDED_STATES:
         yield Step(email.ended_at, label.replace("_", " ").capitalize(), kind=_KINDS.get(label, ""))
-    for one in email.recipients:
-        if one.delivery is not None:
-            kind = _DELIVERIES.get(one.delivery.state, "warn")
-            state = str(one.delivery.state).replace("_", " ").capitalize()
-            yield Step(one.delivery.at, state, f"{one.address}: {one.delivery.cause.text or ''}".rstrip(": "), kind)
+    for recipient in email.recipients:
+        if recipient.delivery is not None:
+            kind = _DELIVERIES.get(recipient.delivery.state, "warn")
+            state = str(recipient.delivery.state).replace("_", " ").capitalize()
+            yield Step(
+                recipient.delivery.at,
+                state,
+                f"{recipient.address}: {recipient.delivery.cause.text or ''}".rstrip(": "),
+                kind,
+            )
     if email.content_removed_at is not None:
         yield Step(email.content_removed_at, "Content removed", "by retention or erasure")
 

@@ -79,7 +79,7 @@ UNCHECKED = PageError(
 
 async def change_emails(request: ConsoleRequest) -> Response:
     """POST /console/emails/change: show how many emails change, and with `confirmed` change them."""
-    action, query = ACTIONS.get(request.form.get("action", "")), ListQuery.of(request.form)
+    action, query = ACTIONS.get(request.form.get("action", "")), ListQuery.from_fields(request.form)
     if action is None:
         raise NO_ACTION
     selected, more = await _selected(request, query)

@@ -52,7 +52,7 @@ class EmailListPage:
 
     async def show(self, request: ConsoleRequest) -> Response:
         """GET /console/emails. If a filter is invalid, the page shows the error and no emails."""
-        query, error = ListQuery.of(request.query), ""
+        query, error = ListQuery.from_fields(request.query), ""
         keys = {record.key.id: record.key.name for record in await request.context.store.keys()}
         found, selection = MessagePage((), None), Selection()
         numbers: _Numbers = {}
@@ -76,7 +76,7 @@ class EmailListPage:
             matching=numbers.get(event),
             actions=()
             if error or not request.operator
-            else [one for one in ACTIONS.values() if event is None or event in one.events],
+            else [action for action in ACTIONS.values() if event is None or event in action.events],
             nothing=NOTHING.get(event, "") if event else "",
             newest=str(found.emails[0].id) if found.emails else "",
             older=query.url(after=str(older)) if older else "",

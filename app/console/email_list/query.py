@@ -29,7 +29,7 @@ class ListQuery:
     before: str = ""  # only newer ones
 
     @classmethod
-    def of(cls, fields: Mapping[str, str]) -> Self:
+    def from_fields(cls, fields: Mapping[str, str]) -> Self:
         """Return the query of these parameters or fields. An event among the words of `q` becomes the tab."""
         query = cls(**{name: fields.get(name, "").strip() for name in cls.__slots__})
         text, event = email_search.split_event(query.q)

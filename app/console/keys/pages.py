@@ -69,7 +69,7 @@ async def change_key(request: ConsoleRequest) -> Response:
 
 async def _list(request: ConsoleRequest, given: Mapping[str, Any], problem: Invalid | None = None) -> Response:
     records = await request.context.store.keys()
-    records.sort(key=lambda one: (one.key.revoked_at is not None, one.key.name.lower()))
+    records.sort(key=lambda record: (record.key.revoked_at is not None, record.key.name.lower()))
     return request.page(
         "keys/list.html", 422 if problem else 200, records=records, given=given, refused=problem, **_CHOICES
     )

@@ -49,7 +49,11 @@ async def change_hold(request: ConsoleRequest) -> Response:
 
 async def _render(request: ConsoleRequest, check: DeepCheck | None) -> Response:
     view = await _view(request)
-    findings = [one for one in check.findings if _is_about(one["about"], view.name, request.context)] if check else []
+    findings = (
+        [finding for finding in check.findings if _is_about(finding["about"], view.name, request.context)]
+        if check
+        else []
+    )
     return request.page(
         "mailboxes/mailbox.html",
         mailbox=view,

@@ -64,8 +64,8 @@ class OverviewPage:
             200 if state else 503,
             live=REFRESH_SECONDS,
             headline=headline(problems, state, readiness.relaying),
-            problems=[one for one in problems if one.severity is not Severity.CALM],
-            calm=[one for one in problems if one.severity is Severity.CALM],
+            problems=[problem for problem in problems if problem.severity is not Severity.CALM],
+            calm=[problem for problem in problems if problem.severity is Severity.CALM],
             critical=Severity.CRITICAL,
             state=state,
             tiles=_tiles(state) if state else (),
@@ -80,7 +80,7 @@ class OverviewPage:
     def _mailboxes(self, state: StoreState, now: float) -> list[MailboxView]:
         """Return the mailboxes, those that do not send first."""
         views = (mailbox_view(self._context, name, state.mailboxes, state.usage, now) for name in self._context.pools)
-        return sorted(views, key=lambda one: (one.health == Health.OPEN, one.name))
+        return sorted(views, key=lambda view: (view.health == Health.OPEN, view.name))
 
 
 def _tiles(state: StoreState) -> Sequence[Tile]:
@@ -97,18 +97,23 @@ def _tiles(state: StoreState) -> Sequence[Tile]:
 
 
 def _charts(mailboxes: Sequence[MailboxView], history: Mapping[str, SendHistory]) -> Mapping[str, Sequence[Chart]]:
-    return {one.name: charts(history[one.name], one.capacity) for one in mailboxes if one.name in history}
+    return {
+        mailbox.name: charts(history[mailbox.name], mailbox.capacity)
+        for mailbox in mailboxes
+        if mailbox.name in history
+    }
 
 
 def _upcoming_expiries(mailboxes: Sequence[MailboxView], now: float) -> list[UpcomingExpiry]:
     """Return the credentials that expire soon, earliest first. One that several mailboxes share is listed once."""
     users: dict[CredentialExpiry, list[str]] = defaultdict(list)
-    for one in mailboxes:
-        if one.expiry is not None and (one.expiry.announced or one.expiry.at - now < EXPIRY_NOTICE):
-            users[one.expiry].append(one.name)
+    for mailbox in mailboxes:
+        expiry = mailbox.expiry
+        if expiry is not None and (expiry.announced or expiry.at - now < EXPIRY_NOTICE):
+            users[expiry].append(mailbox.name)
     return [
         UpcomingExpiry(replace(expiry, explanation=_fill_mailbox(expiry.explanation, names)), names)
-        for expiry, names in sorted(users.items(), key=lambda one: one[0].at)
+        for expiry, names in sorted(users.items(), key=lambda item: item[0].at)
     ]
 
 

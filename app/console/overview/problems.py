@@ -70,7 +70,7 @@ def headline(problems: Sequence[CurrentProblem], state: StoreState | None, relay
 def _with_others(first: CurrentProblem, problems: Sequence[CurrentProblem]) -> str:
     """Return the title of the first problem; if several mailboxes have the same problem, their number."""
     ending = first.title.removeprefix(first.mailbox)
-    same = [one for one in problems if one.mailbox and one.title == f"{one.mailbox}{ending}"]
+    same = [problem for problem in problems if problem.mailbox and problem.title == f"{problem.mailbox}{ending}"]
     if not first.mailbox or len(same) < 2:
         return first.title
     return f"{len(same)} mailboxes{ending.replace(' is ', ' are ', 1)}"
@@ -85,23 +85,23 @@ def _of_readiness(readiness: Readiness) -> Iterator[CurrentProblem]:
 
 
 def _of_mailboxes(mailboxes: Iterable[MailboxView]) -> Iterator[CurrentProblem]:
-    for one in mailboxes:
-        condition = one.condition
+    for mailbox in mailboxes:
+        condition = mailbox.condition
         if condition is None:
             explanation = Explanation(
                 "No relay process has taken over the mailbox yet.",
                 "Check that a Postern with the role `all` or `relay` runs on this database.",
             )
-            yield CurrentProblem(Severity.ACTION, f"{one.name} has no relay", explanation, holds_mail=True)
+            yield CurrentProblem(Severity.ACTION, f"{mailbox.name} has no relay", explanation, holds_mail=True)
         elif condition.health is not Health.OPEN and condition.explanation is not None:
             held = condition.health is Health.HELD
             yield CurrentProblem(
                 Severity.CRITICAL if held else Severity.CALM,
-                f"{one.name} {_condition_text(condition)}",
+                f"{mailbox.name} {_condition_text(condition)}",
                 condition.explanation,
-                mailbox_path(one.name),
+                mailbox_path(mailbox.name),
                 "Open the mailbox",
-                mailbox=one.name,
+                mailbox=mailbox.name,
                 holds_mail=held,
             )
 
@@ -139,18 +139,18 @@ def _of_emails(state: StoreState) -> Iterator[CurrentProblem]:
 
 
 def _of_webhooks(state: StoreState) -> Iterator[CurrentProblem]:
-    for one in state.webhooks:
-        if one.webhook.status is WebhookStatus.DISABLED and one.webhook.reason:
-            cause, fix = one.webhook.reason, "1. Check that its endpoint responds. 2. Enable the webhook."
-            yield _webhook(f"The webhook {one.address} is disabled", cause, fix)
-        elif one.failing:
-            last = one.failing[0].history[-1]
-            gave_up = sum(delivery.state is DeliveryState.FAILED for delivery in one.failing)
+    for webhook_state in state.webhooks:
+        if webhook_state.webhook.status is WebhookStatus.DISABLED and webhook_state.webhook.reason:
+            cause, fix = webhook_state.webhook.reason, "1. Check that its endpoint responds. 2. Enable the webhook."
+            yield _webhook(f"The webhook {webhook_state.address} is disabled", cause, fix)
+        elif webhook_state.failing:
+            last = webhook_state.failing[0].history[-1]
+            gave_up = sum(delivery.state is DeliveryState.FAILED for delivery in webhook_state.failing)
             cause = f"Its last response: {last.status or 'none'} {last.response}".rstrip() + "."
             if gave_up:
                 cause += f" {gave_up} of its latest events were given up."
             fix = "1. Check that its endpoint responds with 2xx. 2. Replay the events that were given up."
-            yield _webhook(f"The webhook {one.address} does not accept its events", cause, fix)
+            yield _webhook(f"The webhook {webhook_state.address} does not accept its events", cause, fix)
 
 
 def _webhook(title: str, cause: str, fix: str) -> CurrentProblem:
@@ -162,5 +162,5 @@ def _emails(count: BoundedCount) -> str:
     return "1 email" if count == (1, False) else f"{count.number:,}{more} emails"
 
 
-def _verb(count: BoundedCount, one: str, several: str) -> str:
-    return one if count == (1, False) else several
+def _verb(count: BoundedCount, singular: str, plural: str) -> str:
+    return singular if count == (1, False) else plural

@@ -49,7 +49,7 @@ class StoreState:
     def waiting(self) -> BoundedCount:
         """Number of emails that wait for a mailbox. Held ones are among those that are late."""
         queued, late, held = (
-            self.all[one] for one in (LastEvent.QUEUED, LastEvent.DELIVERY_DELAYED, MessageState.HELD)
+            self.all[event] for event in (LastEvent.QUEUED, LastEvent.DELIVERY_DELAYED, MessageState.HELD)
         )
         return BoundedCount(max(0, queued.number + late.number - held.number), queued.more or late.more)
 
@@ -73,8 +73,10 @@ async def load_state(context: ConsoleContext) -> StoreState:
 
 async def _webhooks(store: Store) -> list[WebhookState]:
     states = []
-    for one in (await store.webhooks())[:MAX_WEBHOOKS]:
-        enabled = one.status is WebhookStatus.ENABLED
-        recent = await store.deliveries(one.id, None, RECENT_DELIVERIES) if enabled else ()
-        states.append(WebhookState(one, [d for d in recent if d.state is not DeliveryState.DELIVERED and d.history]))
+    for webhook in (await store.webhooks())[:MAX_WEBHOOKS]:
+        enabled = webhook.status is WebhookStatus.ENABLED
+        recent = await store.deliveries(webhook.id, None, RECENT_DELIVERIES) if enabled else ()
+        states.append(
+            WebhookState(webhook, [d for d in recent if d.state is not DeliveryState.DELIVERED and d.history])
+        )
     return states

@@ -29,7 +29,7 @@ async def show_form(request: ConsoleRequest) -> Response:
 async def send(request: ConsoleRequest) -> Response:
     """POST /console/test: submit the email and open its page."""
     given = {name: request.form.get(name, "") for name in _FIELDS}
-    key = next((one for one in await _keys(request) if str(one.id) == given["key"]), None)
+    key = next((candidate for candidate in await _keys(request) if str(candidate.id) == given["key"]), None)
     if key is None:
         raise NO_KEY
     members = {name: given[name] for name in ("from", "subject", "text", "lane") if given[name].strip()}
@@ -63,4 +63,4 @@ async def _page(request: ConsoleRequest, given: Mapping[str, str], problem: Prob
 async def _keys(request: ConsoleRequest) -> list[Key]:
     """Return the keys that may send, by name."""
     keys = (record.key for record in await request.context.store.keys())
-    return sorted((one for one in keys if one.is_usable), key=lambda one: one.name.lower())
+    return sorted((key for key in keys if key.is_usable), key=lambda key: key.name.lower())

@@ -67,8 +67,8 @@ async def _find(request: ConsoleRequest, given: Mapping[str, str]) -> tuple[list
     """Return the entries, and the queries of the older and the newer page; "" if there is none."""
     store, now = request.context.store, request.now
     if given["email"] or given["id"]:
-        one = await store.suppression(normalize_address(given["email"]) if given["email"] else UUID(given["id"]), now)
-        return [one] if one else [], "", ""
+        entry = await store.suppression(normalize_address(given["email"]) if given["email"] else UUID(given["id"]), now)
+        return [entry] if entry else [], "", ""
     origin = Origin(given["origin"]) if given["origin"] in {*Origin} else None
     after, before = (_cursor(given[name]) for name in ("after", "before"))
     found, has_more = await store.suppressions(

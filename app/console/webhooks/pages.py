@@ -122,11 +122,11 @@ async def _list(request: ConsoleRequest, problem: Invalid | None = None) -> Resp
     store = request.context.store
     views = [
         WebhookView(
-            one,
-            await store.webhook_backlog(one.id),
-            len(_failing(await store.deliveries(one.id, None, RECENT_DELIVERIES))),
+            webhook,
+            await store.webhook_backlog(webhook.id),
+            len(_failing(await store.deliveries(webhook.id, None, RECENT_DELIVERIES))),
         )
-        for one in await store.webhooks()
+        for webhook in await store.webhooks()
     ]
     return request.page(
         "webhooks/list.html",
@@ -164,7 +164,7 @@ async def _page(request: ConsoleRequest, problem: Invalid | None = None) -> Resp
 async def _replay_failed(request: ConsoleRequest, id: UUID) -> Response:
     """Replay what failed in one of the PERIODS."""
     seconds = request.form.get("period", "")
-    if seconds not in {str(one) for one in PERIODS}:
+    if seconds not in {str(period) for period in PERIODS}:
         raise PageError(400, "Not done", "Choose one of the periods of the list.")
     body = read_input(ReplayInput, {"since": iso(request.now - int(seconds))})
     answer = await request.context.api.webhooks.replay_webhook(request.as_api, id, body)
@@ -184,8 +184,8 @@ def _secret_page(request: ConsoleRequest, id: UUID, secret: str, done: str) -> R
 
 def _event_choices(request: ConsoleRequest, chosen: Sequence[str] = ()) -> list[str]:
     """Return the types that this Postern can send, and those that are chosen already."""
-    possible = [str(one) for one in EventType if one not in request.context.api.never_sent]
-    return [*possible, *(one for one in chosen if one not in possible)]
+    possible = [str(event) for event in EventType if event not in request.context.api.never_sent]
+    return [*possible, *(event for event in chosen if event not in possible)]
 
 
 def _events(request: ConsoleRequest) -> list[str]:
@@ -193,7 +193,7 @@ def _events(request: ConsoleRequest) -> list[str]:
 
 
 def _failing(deliveries: Sequence[Delivery]) -> list[Delivery]:
-    return [one for one in deliveries if one.state is not DeliveryState.DELIVERED and one.history]
+    return [delivery for delivery in deliveries if delivery.state is not DeliveryState.DELIVERED and delivery.history]
 
 
 async def _webhook(request: ConsoleRequest) -> Webhook:
