@@ -21,7 +21,7 @@ MIN_EVENT_DAYS = 4.0  # days that a webhook event is stored at least; its last a
 
 @frozen
 class RetentionPeriods:
-    """Days that data is stored after a message has ended."""
+    """Days that data is stored: content and metadata after the end of a message, audit entries after their time."""
 
     content: float
     metadata: float

@@ -1,6 +1,6 @@
 """Routes for operators: liveness (/healthz), readiness (/readyz) and metrics (/metrics).
 
-They need no API key, and gateways must not forward them. Names of mailboxes and deep checks require full access.
+Gateways must not forward them. They need no API key, but names of mailboxes and deep checks require full access.
 """
 
 import asyncio

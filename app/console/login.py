@@ -12,7 +12,7 @@ _LOGIN_REFUSED = "The password is wrong."
 
 
 class LoginPage:
-    """Routes that begin and end an operator's session."""
+    """Routes that begin and end a session."""
 
     def __init__(self, sessions: Sessions, store: Store, clock: Clock) -> None:
         self._sessions = sessions

@@ -1,6 +1,6 @@
 """Capture of the standard library's `logging`, `warnings` and uncaught exceptions as lines of Postern's log.
 
-It changes hooks of the whole process, so only `main` installs it.
+It changes hooks of the whole process, so only `app/__main__` installs it.
 """
 
 import logging

@@ -19,8 +19,8 @@ _DOMAIN = re.compile(r"([a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63}", re.IGNORECASE)
 _ENTRA = "https://entra.microsoft.com"
 LOGIN_METHODS = ("password", "client_secret", "client_certificate", "federated_token_file", "managed_identity")
 METHOD_OPTIONS = ("client_secret_next", "client_certificate_password")
-_OF_AN_APP = ("tenant_id", "client_id")
-_FOR_ALL = frozenset({"common", "organizations", "consumers"})
+_APP_IDS = ("tenant_id", "client_id")
+_MULTI_TENANT = frozenset({"common", "organizations", "consumers"})
 
 
 class Cloud(NamedTuple):
@@ -67,7 +67,7 @@ def check_tenant(value: str | None) -> str | None:
     """Return the Directory (tenant) ID. Raises a setting error."""
     if value is None or _GUID.fullmatch(value) or _DOMAIN.fullmatch(value):
         return value
-    what = "is for users of any organization" if value.lower() in _FOR_ALL else "is neither an id nor a domain"
+    what = "is for users of any organization" if value.lower() in _MULTI_TENANT else "is neither an id nor a domain"
     raise setting_error(None, what, "Give the Directory (tenant) ID of the app's Overview at " + _ENTRA)
 
 
@@ -179,7 +179,7 @@ class CredentialSettings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_cloud(cls, given: Any) -> Any:
+    def _add_cloud_values(cls, given: Any) -> Any:
         """Add the values of the cloud for settings that are not given."""
         cloud = CLOUDS.get(given.get("cloud", "")) if isinstance(given, dict) else None
         if cloud is None:
@@ -190,7 +190,7 @@ class CredentialSettings(BaseModel):
 def check_login(given: CredentialSettings, place: SettingLocation) -> None:
     """Check that exactly one login method is given, and completely. Raises a setting error."""
     methods = [name for name in LOGIN_METHODS if getattr(given, name)]
-    _check_one_method(methods, [name for name in _OF_AN_APP if getattr(given, name)], place)
+    _check_one_method(methods, [name for name in _APP_IDS if getattr(given, name)], place)
     _check_app(given, methods, place)
 
 

@@ -18,7 +18,7 @@ from app.settings.trace import GraphAppSettings, check_readers, completed
 from app.settings.validators import setting_error
 
 ALONE = "default"  # the pool of the one mailbox
-_OF_ONE_MAILBOX = ("mailbox", "senders", "default_sender")
+_SINGLE_MAILBOX_SETTINGS = ("mailbox", "senders", "default_sender")
 
 
 class PoolSettings(GraphAppSettings):
@@ -53,7 +53,7 @@ def complete_pools(pools: Sequence[PoolSettings], top: Mapping[str, Any]) -> tup
         alone = _alone(top)
         check_readers((alone,), ())
         return (alone,)
-    for name in _OF_ONE_MAILBOX:
+    for name in _SINGLE_MAILBOX_SETTINGS:
         if top[name]:
             fix = "Move it into a pool, or take [[pools]] out of postern.toml"
             raise setting_error(variable(name), "is given together with [[pools]]", fix)
@@ -62,7 +62,9 @@ def complete_pools(pools: Sequence[PoolSettings], top: Mapping[str, Any]) -> tup
         for i, pool in enumerate(pools)
     ]
     _check_certificates(pair for row in placed for pair in row)
-    whole = tuple(_with(pool, [mailbox for mailbox, _ in row], top) for pool, row in zip(pools, placed, strict=True))
+    whole = tuple(
+        _completed_pool(pool, [mailbox for mailbox, _ in row], top) for pool, row in zip(pools, placed, strict=True)
+    )
     _check_pools(whole)
     check_readers(whole, pools)
     return whole
@@ -79,14 +81,14 @@ def _alone(top: Mapping[str, Any]) -> PoolSettings:
     only = MailboxSettings.alone(top)
     _check_certificates([(only, SettingLocation())])
     facts = {"name": ALONE, "senders": top["senders"], "default_sender": top["default_sender"]}
-    pool = _with(PoolSettings.model_construct(**facts), [only], top)
+    pool = _completed_pool(PoolSettings.model_construct(**facts), [only], top)
     if _stray(pool, routes([pool])):
         fix = f"Add it to {variable('senders')}, or give one of these"
         raise setting_error(variable("default_sender"), f"{pool.default_sender!r} is not among the senders", fix)
     return pool
 
 
-def _with(pool: PoolSettings, mailboxes: Sequence[MailboxSettings], top: Mapping[str, Any]) -> PoolSettings:
+def _completed_pool(pool: PoolSettings, mailboxes: Sequence[MailboxSettings], top: Mapping[str, Any]) -> PoolSettings:
     senders = pool.senders or tuple(mailbox.mailbox for mailbox in mailboxes)
     return pool.model_copy(update={"mailboxes": tuple(mailboxes), "senders": senders, **completed(pool, top)})
 
@@ -104,15 +106,17 @@ def _check_certificates(placed: Iterable[Placed]) -> None:
 def _check_pools(pools: Sequence[PoolSettings]) -> None:
     """Check names, mailboxes and senders across pools."""
     numbered = list(enumerate(pools))
-    _once(((pool.name, f"pools[{i}].name") for i, pool in numbered), "Give each pool a name of its own")
+    _check_unique(((pool.name, f"pools[{i}].name") for i, pool in numbered), "Give each pool a name of its own")
     mailboxes = (
         (mailbox.mailbox, f"pools[{i}].mailboxes[{j}].mailbox")
         for i, pool in numbered
         for j, mailbox in enumerate(pool.mailboxes)
     )
-    _once(mailboxes, "A mailbox is in one pool, and once: take it out of one of the two places")
+    _check_unique(mailboxes, "A mailbox is in one pool, and once: take it out of one of the two places")
     senders = ((sender, f"pools[{i}].senders") for i, pool in numbered for sender in pool.senders)
-    _once(senders, "A sender has one pool: take it out of one of the two, or give a pattern that is more specific")
+    _check_unique(
+        senders, "A sender has one pool: take it out of one of the two, or give a pattern that is more specific"
+    )
     all_ = routes(pools)
     for i, pool in numbered:
         if _stray(pool, all_):
@@ -122,7 +126,7 @@ def _check_pools(pools: Sequence[PoolSettings]) -> None:
             )
 
 
-def _once(values: Iterable[tuple[str, str]], fix: str) -> None:
+def _check_unique(values: Iterable[tuple[str, str]], fix: str) -> None:
     """Check that no value is in two places."""
     seen: dict[str, str] = {}
     for value, place in values:

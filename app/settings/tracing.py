@@ -5,8 +5,8 @@ from importlib.util import find_spec
 
 from app.settings import SettingsError
 
-_WHERE = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-_HOW = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
 
 def traces_wanted(environment: Mapping[str, str]) -> bool:
@@ -16,12 +16,14 @@ def traces_wanted(environment: Mapping[str, str]) -> bool:
     exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip()
     if exporter == "none":
         return False
-    given = (exporter and "OTEL_TRACES_EXPORTER") or next((name for name in _WHERE if environment.get(name)), "")
+    given = (exporter and "OTEL_TRACES_EXPORTER") or next(
+        (name for name in _ENDPOINT_VARIABLES if environment.get(name)), ""
+    )
     if not given:
         return False
     if exporter not in ("", "otlp"):
         raise SettingsError(f"OTEL_TRACES_EXPORTER: {exporter!r} is not supported. Give otlp, or none.")
-    for name in _HOW:
+    for name in _PROTOCOL_VARIABLES:
         if (protocol := environment.get(name, "").strip()) not in ("", "http/protobuf"):
             raise SettingsError(f"{name}: {protocol!r} is not supported. Give http/protobuf.")
     if not _installed():

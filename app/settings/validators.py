@@ -34,7 +34,7 @@ _NUMBER = ("is not a number", "Give digits, with a point if needed")
 _TRUTH = ("is not a boolean", "Give true or false")
 _TEXT = ("is not text", "Put it between quotation marks")
 _TABLE = ("is not a table", "Write [[pools]] for each pool and [[pools.mailboxes]] for each of its mailboxes")
-_OF_KIND = {
+_BY_ERROR_TYPE = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), _WHOLE),
     **dict.fromkeys(("float_parsing", "float_type", "finite_number"), _NUMBER),
     **dict.fromkeys(("bool_parsing", "bool_type"), _TRUTH),
@@ -90,7 +90,7 @@ def _plain(kind: str, context: Mapping[str, Any], message: str, field: int | str
         case "literal_error":
             return "is not one of the choices", f"Give {context['expected']}"
         case _:
-            return _OF_KIND.get(kind, (message[:1].lower() + message[1:], "See deploy/docs/settings.md"))
+            return _BY_ERROR_TYPE.get(kind, (message[:1].lower() + message[1:], "See deploy/docs/settings.md"))
 
 
 def mailbox(value: str) -> str:

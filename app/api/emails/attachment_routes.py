@@ -76,7 +76,7 @@ _operation = partial(operation, tag=OperationTag.ATTACHMENTS, needs=RequiredPerm
 _BAD_FILE = invalid("attachment_id", INVALID_UUID, ErrorName.INVALID_PARAMETER)
 _FILE_ERRORS = (*ID_ERRORS, _BAD_FILE, _NO_FILE, _not_kept(ID))
 _FileId: TypeAlias = Annotated[PathId, Path(description="The id of the file, from the list.")]
-_OF_FILE = {"id": "$request.path.id", "attachment_id": "$response.body#/data/0/id"}
+_FILE_PARAMETERS = {"id": "$request.path.id", "attachment_id": "$response.body#/data/0/id"}
 
 
 class AttachmentRoutes:
@@ -90,7 +90,7 @@ class AttachmentRoutes:
         "All of them.",
         {"one file": list_object(AttachmentList, [_FILE])},
         errors=(*ID_ERRORS, _not_kept(ID)),
-        links=links(_OF_FILE, "getAttachment", "downloadAttachment"),
+        links=links(_FILE_PARAMETERS, "getAttachment", "downloadAttachment"),
     )
     async def list_attachments(
         self, request: ApiRequest, id: EmailId, query: Annotated[ListQuery, Query()]

@@ -1,4 +1,4 @@
-"""GET /emails/{id}, and the decisions of an operator about one email: retry and confirm."""
+"""GET /emails/{id}; retry and confirm, decisions of an operator about an email; and the problems of impossible ones."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

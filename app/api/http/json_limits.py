@@ -34,7 +34,7 @@ def check(raw: bytes | bytearray) -> None:
 
 
 def _between_strings(raw: bytes | bytearray) -> Iterator[tuple[int, int]]:
-    """The ranges of bytes before, between and after the strings, in steps."""
+    """Yield the ranges of bytes before, between and after the strings, in steps."""
     position = 0
     for string in _STRING.finditer(raw):
         yield from _steps(position, string.start())

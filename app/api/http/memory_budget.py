@@ -1,8 +1,7 @@
-"""Memory budget of request bodies and responses: every large one is charged to it.
+"""Memory budget of request bodies and responses: every large one reserves its bytes in it (`charge`).
 
-A body is charged while it is received, an email when it is read from the store. A request that exceeds the budget, or
-half of it for one address or API key, is refused. Work that needs several times the charged bytes runs for one request
-at a time.
+A body does so while it is received, an email when it is read from the store. A request that exceeds the budget, or half
+of it for one address or API key, is refused. Work that needs several times these bytes runs for one request at a time.
 """
 
 import asyncio

@@ -141,7 +141,7 @@ FROM = (
 )
 HTML = "The email as HTML. One of `html` and `text` must not be empty."
 TEXT = "The email as plain text. Absent: generated from the html. Empty: the email has no text."
-OF_HEADERS = (
+CUSTOM_HEADERS = (
     "Further header fields. Those that other members determine (From, Subject, Content-… and so on) are ignored, a "
     "valid `Message-ID` is used, and `Reply-To` is used if `reply_to` is absent. Fields that only servers write "
     "(Resent-…, Authentication-Results, ARC-…, X-MS-Exchange-… and so on) are not sent, with a warning. A "

@@ -100,7 +100,7 @@ class Error(TypedDict):
     request_id: Annotated[str, describe("The same as the header X-Request-Id; the log has it too.")]
 
 
-_OF_KEY: Mapping[RequiredPermission, tuple[Problem, ...]] = {
+_KEY_PROBLEMS: Mapping[RequiredPermission, tuple[Problem, ...]] = {
     RequiredPermission.NONE: (),
     RequiredPermission.ANY_KEY: (MissingKey(), InvalidKey()),
     RequiredPermission.READ_ACCESS: (
@@ -114,7 +114,7 @@ _OF_KEY: Mapping[RequiredPermission, tuple[Problem, ...]] = {
         RestrictedKey(Permission.SENDING_ACCESS, RequiredPermission.FULL_ACCESS.value),
     ),
 }
-_OF_BODY = (
+_BODY_PROBLEMS = (
     MalformedBody("The request body is not valid JSON in UTF-8: EOF while parsing an object at line 1 column 9."),
     BodyTooLarge(52_428_800, unread=False),
     TooManyValues(MAX_VALUES, MAX_BYTES_AS_NUMBERS),
@@ -152,11 +152,11 @@ _UNKNOWN_PARAMETER = invalid("verbose", NO_PARAMETERS)
 
 def _problems(operation: Operation, has_body: bool) -> list[Problem]:
     """Return samples of all problems of an operation."""
-    common: list[Problem] = [*_OF_KEY[operation.needs]]
+    common: list[Problem] = [*_KEY_PROBLEMS[operation.needs]]
     if operation.needs is not RequiredPermission.NONE:
         common += (TooManyRequests(450), _UNKNOWN_PARAMETER)
     if has_body:
-        common += _OF_BODY
+        common += _BODY_PROBLEMS
     if operation.uses_store:
         common.append(_NO_STORE)
     if operation.refused_while_stopping:

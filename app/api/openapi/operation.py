@@ -62,8 +62,8 @@ class ErrorFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one path, of which the endpoint has the rest: its name is the id, the first line of its docstring
-    the summary and the others the description, and it returns the type of the answer.
+    """Description of one method of one path. The name of the endpoint is its id, the first line of the docstring its
+    summary, the other lines its description, and the return type the type of its answer.
 
     `answer` describes the success. `errors`: samples of its problems beside those of every key and body. `body`,
     `query` and `type`: types that the endpoint does not declare, because it reads and renders JSON itself.

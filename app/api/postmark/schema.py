@@ -16,8 +16,8 @@ from app.api.postmark.translate import MAX_METADATA_NAME, MAX_TAG_TEXT
 from app.api.submission.warnings import Warned
 
 _LIST = {"type": "string", "format": "mailboxes", "examples": ["ada@example.net, Charles <charles@example.net>"]}
-_NOBODY = {"type": "string", "pattern": "^[ \t,]*$"}
-_AddressesOrNone: TypeAlias = Annotated[str | None, WithJsonSchema({"anyOf": [_LIST, _NOBODY, {"type": "null"}]})]
+_NO_ADDRESSES = {"type": "string", "pattern": "^[ \t,]*$"}
+_AddressesOrNone: TypeAlias = Annotated[str | None, WithJsonSchema({"anyOf": [_LIST, _NO_ADDRESSES, {"type": "null"}]})]
 _SCALAR = {"type": ["string", "number", "boolean", "null"], "pattern": r"^[^\u0000]*$", "maxLength": MAX_TAG_TEXT}
 
 

@@ -78,7 +78,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls an error response so
     unread: bool = False  # the caller is still sending the body
 
     def __init__(self, message: str | None = None, *, details: Sequence[Mapping[str, str]] = (), **values: Any) -> None:
-        """The caller's text in `message` and `details` is cut to a few hundred characters."""
+        """Cut `message` and `details`, which may quote the caller, to a few hundred characters."""
         vars(self).update(values)
         self.message = cut(self.message if message is None else message, MAX_MESSAGE_LENGTH)
         super().__init__(self.message)

@@ -24,7 +24,7 @@ from app.mail.message import mime_parameters
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _WHITE_SPACE = b" \t\r\n\v\f"
-_OF_BASE64 = _ALPHABET + b"-_=" + _WHITE_SPACE  # of base64url too: a word of it is no text either
+_BASE64_CHARACTERS = _ALPHABET + b"-_=" + _WHITE_SPACE  # of base64url too: a word of it is no text either
 _LINE = 60  # characters of the shortest line in which an encoder wraps base64; MIME has 76, PEM has 64
 _BLOCK = 64 * 1024  # entries of a list that are converted at once
 _URL_HEAD = 1024  # characters in which a data: URL has its comma
@@ -81,23 +81,23 @@ def encoding_of(value: Any) -> Encoding | None:
 def read(content: Any, encoding: Encoding | None, *, is_text: bool) -> Content:
     """Read the content. `is_text`: its media type is `text/…`. Raises `validation_error`."""
     if isinstance(content, str):
-        return _of_string(content, encoding, is_text=is_text)
+        return _from_string(content, encoding, is_text=is_text)
     values = content
     if isinstance(content, dict) and content.get("type") == "Buffer":
         values = content.get("data")
     if not isinstance(values, list):
         raise _refuse(wrong_type("base64, a list of bytes or a Buffer", content))
-    return Content(binascii.b2a_base64(_of_numbers(values), newline=False))
+    return Content(binascii.b2a_base64(_bytes_from_numbers(values), newline=False))
 
 
 def _refuse(sentence: str, at: str = ".content") -> PydanticCustomError:
     return validation_error(sentence, name=ErrorName.INVALID_ATTACHMENT, at=at)
 
 
-def _of_string(text: str, encoding: Encoding | None, *, is_text: bool) -> Content:
+def _from_string(text: str, encoding: Encoding | None, *, is_text: bool) -> Content:
     if encoding is Encoding.UTF_8:
         return _literal(text)
-    if text[:5].lower() == "data:" and (found := _of_url(text)):
+    if text[:5].lower() == "data:" and (found := _from_url(text)):
         return found
     if encoding is None and is_text and not _is_meant_as_base64(text):
         return _literal(text)
@@ -116,7 +116,7 @@ def _is_meant_as_base64(text: str) -> bool:
     if not text.isascii():
         return False
     data = text.encode("ascii").strip(_WHITE_SPACE)
-    if data.translate(None, _OF_BASE64) or b"=" in data.rstrip(b"=" + _WHITE_SPACE):
+    if data.translate(None, _BASE64_CHARACTERS) or b"=" in data.rstrip(b"=" + _WHITE_SPACE):
         return False
     if data.endswith(b"=") or len(data.translate(None, _WHITE_SPACE)) == len(data):
         return True
@@ -152,7 +152,7 @@ def canonical(text: str) -> bytes | None:
     return data if data.endswith(last) else data[:-4] + last  # unused bits of the last digit are set to zero
 
 
-def _of_url(text: str) -> Content | None:
+def _from_url(text: str) -> Content | None:
     """Return the content of a data: URL, or None if it is none. Of its parameters only the charset is used."""
     comma = text.find(",", 0, _URL_HEAD)
     if comma < 0:
@@ -179,7 +179,7 @@ def _padded(data: bytes) -> bytes | None:
     return canonical((digits + b"=" * (-len(digits) % 4)).decode()) if digits.isascii() else None
 
 
-def _of_numbers(values: list[Any]) -> bytearray:
+def _bytes_from_numbers(values: list[Any]) -> bytearray:
     """Convert numbers to bytes in blocks, to avoid a copy of a long list."""
     found = bytearray()
     for start in range(0, len(values), _BLOCK):

@@ -56,7 +56,7 @@ _Tags = Annotated[
 ]
 
 
-def _also(name: str, other: str, what: str = "") -> Any:
+def _aliased(name: str, other: str, what: str = "") -> Any:
     return describe(
         f"{what} Also as `{other}`.".strip(),
         default=None,
@@ -88,18 +88,18 @@ class EmailInput(BaseModel):
     )
     cc: _Addresses = ()
     bcc: _Addresses = describe("Recipients that no header names.", default=())
-    reply_to: _Addresses = _also("reply_to", "replyTo", "Addresses for replies.")
+    reply_to: _Addresses = _aliased("reply_to", "replyTo", "Addresses for replies.")
     subject: Annotated[str, BeforeValidator(fields.subject, types.ONE_LINE)] = _required("subject", "One line.")
     html: Annotated[str | None, BeforeValidator(fields.html, types.PLAIN | None)] = describe(types.HTML, default=None)
     text: Annotated[str | None, BeforeValidator(fields.text, types.PLAIN | None)] = _required("text", types.TEXT)
     headers: Annotated[CustomHeaders, PlainValidator(custom_headers.read, types.HEADERS)] = describe(
-        types.OF_HEADERS, default=CustomHeaders()
+        types.CUSTOM_HEADERS, default=CustomHeaders()
     )
     attachments: _Attachments = describe(
         "Files; those to whose `content_id` the html refers are shown inside it.", default=()
     )
     tags: _Tags = describe("Tags for finding emails; they are not sent.", default=())
-    scheduled_at: Annotated[float | None, PlainValidator(fields.scheduled_at, types.SEND_TIME | None)] = _also(
+    scheduled_at: Annotated[float | None, PlainValidator(fields.scheduled_at, types.SEND_TIME | None)] = _aliased(
         "scheduled_at", "scheduledAt"
     )
     expires_in: Annotated[int | None, PlainValidator(fields.expires_in, types.SECONDS | None)] = describe(

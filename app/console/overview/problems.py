@@ -49,9 +49,9 @@ def current_problems(
     readiness: Readiness, mailboxes: Sequence[MailboxView], state: StoreState | None
 ) -> list[CurrentProblem]:
     """Return the problems in the order of their severity."""
-    problems = [*_of_readiness(readiness), *_of_mailboxes(mailboxes)]
+    problems = [*_readiness_problems(readiness), *_mailbox_problems(mailboxes)]
     if state is not None:
-        problems += [*_of_emails(state), *_of_webhooks(state)]
+        problems += [*_email_problems(state), *_webhook_problems(state)]
     return sorted(problems, key=lambda problem: problem.severity)
 
 
@@ -76,7 +76,7 @@ def _with_others(first: CurrentProblem, problems: Sequence[CurrentProblem]) -> s
     return f"{len(same)} mailboxes{ending.replace(' is ', ' are ', 1)}"
 
 
-def _of_readiness(readiness: Readiness) -> Iterator[CurrentProblem]:
+def _readiness_problems(readiness: Readiness) -> Iterator[CurrentProblem]:
     for reason in readiness.reasons:
         if reason.check != Check.MAILBOX:
             summary, fix = reason.explanation.summary, reason.explanation.fix
@@ -84,7 +84,7 @@ def _of_readiness(readiness: Readiness) -> Iterator[CurrentProblem]:
             yield CurrentProblem(Severity.CRITICAL, title.removesuffix("."), Explanation(rest or summary, fix))
 
 
-def _of_mailboxes(mailboxes: Iterable[MailboxView]) -> Iterator[CurrentProblem]:
+def _mailbox_problems(mailboxes: Iterable[MailboxView]) -> Iterator[CurrentProblem]:
     for mailbox in mailboxes:
         condition = mailbox.condition
         if condition is None:
@@ -114,7 +114,7 @@ def _condition_text(condition: MailboxCondition) -> str:
     return "cannot log in" if condition.during_login else "cannot send"
 
 
-def _of_emails(state: StoreState) -> Iterator[CurrentProblem]:
+def _email_problems(state: StoreState) -> Iterator[CurrentProblem]:
     held = state.all[MessageState.HELD]
     if held.number:
         explanation = Explanation(
@@ -138,7 +138,7 @@ def _of_emails(state: StoreState) -> Iterator[CurrentProblem]:
             yield CurrentProblem(Severity.ACTION, title, explanation, link, "Show them")
 
 
-def _of_webhooks(state: StoreState) -> Iterator[CurrentProblem]:
+def _webhook_problems(state: StoreState) -> Iterator[CurrentProblem]:
     for webhook_state in state.webhooks:
         if webhook_state.webhook.status is WebhookStatus.DISABLED and webhook_state.webhook.reason:
             cause, fix = webhook_state.webhook.reason, "1. Check that its endpoint responds. 2. Enable the webhook."
