@@ -1,4 +1,4 @@
-"""Administrative verbs of the store: keys, audit, suppressions, erasure, hold requests."""
+"""Administrative methods of the store: keys, sessions, audit, suppressions, erasure, hold requests of mailboxes."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -23,7 +23,7 @@ from app.store.suppressions.records import Additions, Removals, Suppression
 
 
 class AdminStore:
-    """Base of `Store` with the administrative verbs."""
+    """Base of `Store` with the administrative methods."""
 
     def __init__(self, writer: Writer, reader: Reader) -> None:
         self._write = writer.write

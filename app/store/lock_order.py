@@ -1,8 +1,8 @@
-"""Order in which the verbs of one transaction run, and so the order in which replicas lock rows.
+"""Order in which the operations of one transaction run, and so the order in which replicas lock rows.
 
 Two replicas that lock the same rows in different orders deadlock. During a rolling upgrade two versions run at the
-same time, so all versions must use the same order: add a verb at its place, never move one. It is the alphabetical
-order of the names that the modules and functions had when the list was made.
+same time, so all versions must use the same order: add an operation at its place, never move one. The order is the
+alphabetical one of the names that the modules and functions had when the list was made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 from app.store import erase, retention
 from app.store.db import ping, vacuum
-from app.store.db.writer import Verb
+from app.store.db.writer import Operation
 from app.store.keys import audit, ended_sessions, keys, setting_key
 from app.store.mailboxes import conditions, ownership, tenant_quota
 from app.store.queue import (
@@ -29,7 +29,7 @@ from app.store.suppressions import entries
 from app.store.trace import apply, folders, readers, unseen
 from app.store.webhooks import deliveries, endpoints, outbox
 
-_IN_ORDER: Sequence[Verb[Any, Any]] = (
+_IN_ORDER: Sequence[Operation[Any, Any]] = (
     accept.accept,
     tenant_quota.draw_quota,
     audit.record,
@@ -85,4 +85,4 @@ _IN_ORDER: Sequence[Verb[Any, Any]] = (
     endpoints.revise,
     endpoints.rotate,
 )
-LOCK_ORDER: Mapping[Verb[Any, Any], int] = {verb: position for position, verb in enumerate(_IN_ORDER)}
+LOCK_ORDER: Mapping[Operation[Any, Any], int] = {operation: position for position, operation in enumerate(_IN_ORDER)}

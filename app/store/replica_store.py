@@ -1,4 +1,4 @@
-"""Verbs by which replicas share the mailboxes."""
+"""Store methods by which replicas share the mailboxes and the daily quota of a tenant."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from app.store.records import ANYWHERE
 class ReplicaStore:
     """Part of the store for replicas. Every method raises StoreUnavailableError if the database does not answer.
 
-    `on_free` is called when a mailbox may have become free.
+    `on_free` is called when a mailbox may have become free. `jitter` returns numbers in -1..1 for retry delays.
     """
 
     def __init__(self, writer: Writer, jitter: Callable[[], float], on_free: Callable[[], None]) -> None:
@@ -42,8 +42,10 @@ class ReplicaStore:
         requests = (
             takeover.Acquisition(replica, mailbox, by_force, now, clock_skew, self._jitter) for mailbox in mailboxes
         )
-        acquired = await asyncio.gather(*(self._write(takeover.acquire, one, hints=ANYWHERE) for one in requests))
-        return [one for one in acquired if one]
+        results = await asyncio.gather(
+            *(self._write(takeover.acquire, request, hints=ANYWHERE) for request in requests)
+        )
+        return [acquired for acquired in results if acquired]
 
     async def release(self, mailbox: str, token: int) -> bool:
         """Release a mailbox. False: it was no longer owned under this token."""

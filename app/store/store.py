@@ -1,4 +1,4 @@
-"""Facade of the store: one async method for each verb, values in and values out.
+"""Facade of the store: one async method for each operation or query, values in and values out.
 
 Rules for all methods: times are epoch seconds of the caller's clock, durations are seconds. Every method raises
 StoreUnavailableError if the database does not answer. A write returns after its commit is on disk; a write that raises
@@ -28,7 +28,7 @@ from app.store.admin_store import AdminStore
 from app.store.db import engine, ping, vacuum
 from app.store.db.notify import DUE, FREE, NotifyChannel
 from app.store.db.reader import Reader
-from app.store.db.writer import OnDue, Verb, Writer
+from app.store.db.writer import OnDue, Operation, Writer
 from app.store.keys.audit_records import Actor
 from app.store.lock_order import LOCK_ORDER
 from app.store.mailboxes import conditions
@@ -82,8 +82,8 @@ def _coming(pool: str, lane: Lane) -> frozenset[WorkHint]:
 
 
 class Store(AdminStore):
-    """An open store; `Store.open` makes one. `replicas` has the verbs by which replicas share mailboxes,
-    `traces` those of the reader of Exchange's message trace.
+    """An open store; `Store.open` makes one. `replicas` has the methods by which replicas share mailboxes,
+    `traces` those for the readers of Exchange's message trace and of non-delivery reports.
     """
 
     def __init__(self, writer: Writer, reader: Reader, channel: NotifyChannel) -> None:
@@ -131,11 +131,13 @@ class Store(AdminStore):
         await self._channel.close()
         await asyncio.to_thread(self._reader.close)
 
-    async def _in_batches(self, verb: Verb[A, R], argument: A, full: int, size_of: Callable[[R], int]) -> list[R]:
+    async def _in_batches(
+        self, operation: Operation[A, R], argument: A, full: int, size_of: Callable[[R], int]
+    ) -> list[R]:
         """Repeat the write until a result is not `full`; return all results."""
-        results = [await self._write(verb, argument)]
+        results = [await self._write(operation, argument)]
         while size_of(results[-1]) == full:
-            results.append(await self._write(verb, argument))
+            results.append(await self._write(operation, argument))
         return results
 
     # Submission

@@ -1,4 +1,4 @@
-"""Verbs of the readers of Exchange's message trace and of non-delivery reports."""
+"""Store methods for the readers of Exchange's message trace and of non-delivery reports."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace

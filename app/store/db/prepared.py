@@ -91,7 +91,7 @@ class PreparedStatement:
             changed: int = cursor.rowcount
             return changed
 
-    def each(self, connection: Connection, rows: Sequence[Values]) -> list[bool]:
+    def run_each(self, connection: Connection, rows: Sequence[Values]) -> list[bool]:
         """Run once for each row; return for each whether it changed a row."""
         form = self._form(connection.dialect)
         with _Cursor(connection, form) as cursor:

@@ -8,15 +8,15 @@ from contextlib import closing, suppress
 
 from sqlalchemy import Connection, Engine
 
+from app.store.db.batch import per_argument
 from app.store.db.engine import write_engine
-from app.store.db.verb import each
 
 BATCH_PAGES = 256  # pages of 4 KiB in one step: accepts wait for it
 MIN_FREE_PAGES = 4096  # free pages that are never returned
 MAX_FULL_VACUUM = 128 * 1024 * 1024  # bytes; a database of this size is rewritten in about a second
 
 
-@each
+@per_argument
 def shrink(connection: Connection, min_free_pages: int) -> int:
     """Return up to BATCH_PAGES pages; their number. 0: at most `min_free_pages`, or few, are free."""
     if connection.dialect.name != "sqlite":

@@ -34,14 +34,15 @@ BATCH_SIZE = 8  # waiting batchable items that are committed with the next other
 A = TypeVar("A")
 R = TypeVar("R")
 OnDue = Callable[[frozenset[WorkHint]], None]
-Verb = Callable[[Connection, Sequence[A]], Sequence[R]]
+Operation = Callable[[Connection, Sequence[A]], Sequence[R]]
+"""Store operation: from a batch of arguments to their results, in the same order, inside a transaction."""
 
 
 @dataclass(slots=True, eq=False)
 class _Item:
     """One call and its outcome: `error`, or `result` after the commit."""
 
-    verb: Verb[Any, Any]
+    operation: Operation[Any, Any]
     argument: Any
     hints: frozenset[WorkHint]
     future: asyncio.Future[Any]
@@ -53,14 +54,14 @@ class Writer:
     """Writer of the event loop that creates it. `on_due` is called there after a write that may have made work due.
 
     `on_coming` is called with the hints of a write before it is handed over: a claim that is requested then is in the
-    same commit or a later one. `lock_order` gives the place of every verb in a transaction; other verbs are refused.
+    same commit or a later one. `lock_order` gives the place of every operation in a transaction; others are refused.
     """
 
     def __init__(
         self,
         engine: Engine,
         on_due: OnDue,
-        lock_order: Mapping[Verb[Any, Any], int],
+        lock_order: Mapping[Operation[Any, Any], int],
         on_coming: OnDue = lambda _: None,
     ) -> None:
         self._engine = engine
@@ -78,23 +79,25 @@ class Writer:
 
     async def write(
         self,
-        verb: Verb[A, R],
+        operation: Operation[A, R],
         argument: A,
         *,
         hints: frozenset[WorkHint] = frozenset(),
         batchable: bool = False,
     ) -> R:
-        """Return the result of `verb` for this argument once it is on disk. `hints`: work that it may have made due.
+        """Return the result of `operation` for this argument once it is on disk.
 
-        `batchable`: the commit may wait BATCH_DELAY.
-        Raises StoreUnavailableError or AlreadyStoredError: nothing was stored. Raises LookupError for a verb without a
-        place in the lock order.
+        `hints`: work that it may have made due. `batchable`: the commit may wait BATCH_DELAY.
+        Raises StoreUnavailableError or AlreadyStoredError: nothing was stored. Raises LookupError for an operation
+        without a place in the lock order.
         """
-        if verb not in self._lock_order:
-            raise LookupError(f"{verb.__module__}.{verb.__qualname__} has no place in the lock order; give it one.")
+        if operation not in self._lock_order:
+            raise LookupError(
+                f"{operation.__module__}.{operation.__qualname__} has no place in the lock order; give it one."
+            )
         if self._closed:
             raise StoreUnavailableError("The store is closed: Postern is stopping.")
-        item = _Item(verb, argument, hints, self._loop.create_future())
+        item = _Item(operation, argument, hints, self._loop.create_future())
         waiting = self._batchable if batchable else self._asked
         waiting.append(item)
         if hints:
@@ -162,19 +165,19 @@ class Writer:
                     self._run([item])
 
     def _commit(self, group: Sequence[_Item]) -> None:
-        batches: dict[Verb[Any, Any], list[_Item]] = defaultdict(list)
+        batches: dict[Operation[Any, Any], list[_Item]] = defaultdict(list)
         for item in group:
-            batches[item.verb].append(item)
+            batches[item.operation].append(item)
         began = time.perf_counter()
         connection = self._connect()
         with connection.begin():
-            for verb, items in sorted(batches.items(), key=self._place):
-                results = verb(connection, [item.argument for item in items])
+            for operation, items in sorted(batches.items(), key=self._place):
+                results = operation(connection, [item.argument for item in items])
                 for item, result in zip(items, results, strict=True):
                     item.result = result
         metrics.committed(len(group), time.perf_counter() - began)
 
-    def _place(self, batch: tuple[Verb[Any, Any], list[_Item]]) -> int:
+    def _place(self, batch: tuple[Operation[Any, Any], list[_Item]]) -> int:
         return self._lock_order[batch[0]]
 
     def _connect(self) -> Connection:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from app.mail.key_policy import Policy, validate
 from app.mail.message.message import Lane
-from app.store.db.verb import each
+from app.store.db.batch import per_argument
 from app.store.keys import audit, rate_limits
 from app.store.keys.audit_records import Action, Actor, Entry
 from app.store.keys.records import (
@@ -68,7 +68,7 @@ def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
     return [None] * len(batch)
 
 
-@each
+@per_argument
 def revise(connection: Connection, one: KeyRevision) -> Key | None:
     """Change a key and return it; None if it does not exist. Raises PolicyError for conflicting fields."""
     row = connection.execute(_ONE.with_for_update(), {"of": one.id}).one_or_none()
@@ -85,7 +85,7 @@ def revise(connection: Connection, one: KeyRevision) -> Key | None:
     return after
 
 
-@each
+@per_argument
 def rotate(connection: Connection, one: KeyRotation) -> bool:
     """Give a key a new secret; return whether it exists and is not revoked."""
     row = connection.execute(_ONE.with_for_update(), {"of": one.id}).one_or_none()
@@ -98,7 +98,7 @@ def rotate(connection: Connection, one: KeyRotation) -> bool:
     return True
 
 
-@each
+@per_argument
 def revoke(connection: Connection, one: Revocation) -> bool:
     """Revoke a key; return whether it existed and was not revoked before."""
     done = connection.execute(_REVOKE, {"of": one.id, "revoked_at": one.now}).rowcount == 1

@@ -1,4 +1,7 @@
-"""Arguments and results of the API key verbs. Times are epoch seconds."""
+"""API keys as stored, with arguments and results of their operations: values that contain no SQL.
+
+Times are epoch seconds.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -13,9 +13,9 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, delete, literal_column, select, update
 
 from app.mail.times import HOUR
+from app.store.db.batch import per_argument
 from app.store.db.dialect import DatabaseNow, upsert
 from app.store.db.stalled_backends import end_stalled_backends
-from app.store.db.verb import each
 from app.store.mailboxes.records import ClusterView, MailboxOwner, Replica
 from app.store.schema import owners, replicas
 
@@ -48,7 +48,7 @@ _LEAVE = delete(replicas).where(_r.id == bindparam("of"))
 _FORGET = delete(replicas).where(_r.until < DatabaseNow() - REPLICA_RETENTION)
 
 
-@each
+@per_argument
 def heartbeat(connection: Connection, replica: Replica) -> ClusterView:
     """Renew the lease of a replica; return the live replicas and the owner of every mailbox."""
     end_stalled_backends(connection)
@@ -75,7 +75,7 @@ def release(connection: Connection, batch: Sequence[tuple[str, int]]) -> list[bo
     ]
 
 
-@each
+@per_argument
 def leave(connection: Connection, replica: UUID) -> None:
     """Remove a replica."""
     connection.execute(_LEAVE, {"of": replica})

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
+from app.store.db.batch import per_argument
 from app.store.db.dialect import DatabaseNow
-from app.store.db.verb import each
 from app.store.mailboxes.records import QuotaGrant, QuotaRequest
 from app.store.schema import allowances, attempts, owners
 
@@ -29,7 +29,7 @@ _SENT = select(func.coalesce(func.sum(attempts.c.recipients), 0)).where(
 )
 
 
-@each
+@per_argument
 def draw_quota(connection: Connection, request: QuotaRequest) -> QuotaGrant | None:
     """Grant up to the remaining recipients. None: another replica draws now."""
     if connection.execute(_LOCK).scalar() is None:

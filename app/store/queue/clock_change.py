@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, bindparam, case, func, select, tuple_, update
 
 from app.mail.lifecycle import MessageState
-from app.store.db.verb import each
+from app.store.db.batch import per_argument
 from app.store.schema import ACTIVE, RESTING, attempts, mailboxes, messages
 
 NIL = UUID(int=0)
@@ -69,13 +69,13 @@ def latest(connection: Connection) -> float | None:
     return max((moment for moment in times if moment is not None), default=None)
 
 
-@each
+@per_argument
 def shorten(connection: Connection, until: float) -> None:
     """Limit all leases to this time (epoch seconds)."""
     connection.execute(_SHORTEN, {"until": until})
 
 
-@each
+@per_argument
 def bring_forward(connection: Connection, part: Batch) -> BatchResult:
     """Bring forward the messages of one batch."""
     due_at, id = part.after

@@ -11,7 +11,7 @@ from app.mail.lifecycle import ENDED_STATES, WAITING_STATES
 from app.mail.mailbox_health import Health
 from app.mail.outcome.verdict import Explanation
 from app.mail.retry_schedule import DELAY_NOTICE_AFTER
-from app.store.db.verb import each
+from app.store.db.batch import per_argument
 from app.store.mailboxes import conditions
 from app.store.schema import delay_notices, messages
 from app.store.webhooks import outbox
@@ -36,7 +36,7 @@ def any_due(connection: Connection, now: float) -> bool:
     return connection.execute(_DUE_AT, {"now": now}).first() is not None
 
 
-@each
+@per_argument
 def write_notices(connection: Connection, now: float) -> int:
     """Publish up to BATCH_SIZE notices due at `now` (epoch seconds); return the number of rows read."""
     rows = connection.execute(_DUE, {"now": now}).all()

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from sqlalchemy import Connection, bindparam, or_, select, update
 
 from app.mail.lifecycle import RESTORED, Event, MessageState, next_state
+from app.store.db.batch import per_argument
 from app.store.db.dialect import execute_many
-from app.store.db.verb import each
 from app.store.schema import WAITING, messages
 
 BATCH_SIZE = 1000  # rows in one transaction
@@ -30,7 +30,7 @@ _HOLD = (
 )
 
 
-@each
+@per_argument
 def hold(connection: Connection, now: float) -> int:
     """Hold up to BATCH_SIZE messages at `now` (epoch seconds); return their number."""
     rows = [{"of": id} for id in connection.execute(_WAITING, {"now": now}).scalars()]

@@ -82,7 +82,7 @@ def write(connection: Connection, marks: Sequence[Mark]) -> list[bool]:
     rows = [_row(mark.claimed, None) for mark in marks]
     rows += [_row(result.claim, _outcome(result)) for mark in marks for result in mark.outcomes]
     order = sorted(range(len(rows)), key=lambda place: rows[place]["of"])  # locked in one order everywhere
-    held = dict(zip(order, _WRITE.each(connection, [rows[place] for place in order]), strict=True))
+    held = dict(zip(order, _WRITE.run_each(connection, [rows[place] for place in order]), strict=True))
     return [held[place] for place in range(len(marks))]
 
 

@@ -52,7 +52,7 @@ _Row = Row[UUID, UUID, str, float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Verb:
+class _Command:
     """Implementation of a command: `possible` finds and locks the messages that allow it."""
 
     action: Action
@@ -90,7 +90,7 @@ _HAS_FAILED = exists().where(_r.message_id == _m.id, _r.state == RecipientState.
 _MESSAGE = update(messages).where(_m.id == bindparam("of")).values(state=bindparam("next"))
 _RECIPIENT = update(recipients).where(_r.message_id == bindparam("of"))
 
-_RETRY = _Verb(
+_RETRY = _Command(
     action=Action.EMAIL_RETRIED,
     events=(Event.RELEASE, Event.RETRY),
     possible=_locked(or_(_in(Event.RELEASE), and_(_in(Event.RETRY), _HAS_FAILED, _m.content_removed_at.is_(None)))),
@@ -105,14 +105,14 @@ _RETRY = _Verb(
     ),
     recipient=_RECIPIENT.where(_r.state == RecipientState.FAILED).values(state=RecipientState.PENDING),
 )
-_CANCEL = _Verb(
+_CANCEL = _Command(
     action=Action.EMAIL_CANCELED,
     events=(Event.CANCEL,),
     possible=_locked(_in(Event.CANCEL)),
     publish=outbox.ended,
     message=_MESSAGE.values(due_at=None, turn=None, ended_at=_NOW, explanation=None),
 )
-_CONFIRM = _Verb(
+_CONFIRM = _Command(
     action=Action.EMAIL_CONFIRMED,
     events=(Event.CONFIRM,),
     possible=_locked(_in(Event.CONFIRM)),
@@ -137,9 +137,9 @@ def confirm(connection: Connection, batch: Sequence[OperatorCommand]) -> list[Ch
     return _carry_out(_CONFIRM, connection, batch)
 
 
-def _carry_out(verb: _Verb, connection: Connection, batch: Sequence[OperatorCommand]) -> list[Change | None]:
+def _carry_out(kind: _Command, connection: Connection, batch: Sequence[OperatorCommand]) -> list[Change | None]:
     ids = {"ids": [command.id for command in batch]}
-    possible = {row.id: row for row in connection.execute(verb.possible, ids)}
+    possible = {row.id: row for row in connection.execute(kind.possible, ids)}
     moves: dict[int, dict[str, Any]] = {}  # by index in the batch
     for index, command in enumerate(batch):
         if (row := _visible(command, possible)) and (is_scheduled(row, command.now) or not command.scheduled):
@@ -147,23 +147,23 @@ def _carry_out(verb: _Verb, connection: Connection, batch: Sequence[OperatorComm
             moves[index] = {
                 "of": command.id,
                 "now": command.now,
-                "next": verb.after(MessageState(row.state)),
+                "next": kind.after(MessageState(row.state)),
                 "was": row.state,
             }
     if moves:
-        connection.execute(verb.message, [*moves.values()])
-        if verb.recipient is not None:
-            connection.execute(verb.recipient, [{"of": move["of"]} for move in moves.values()])
-        verb.publish(connection, {move["of"]: move["now"] for move in moves.values()})
-        audit.write(connection, [_entry(verb, batch[index], move["was"]) for index, move in moves.items()])
+        connection.execute(kind.message, [*moves.values()])
+        if kind.recipient is not None:
+            connection.execute(kind.recipient, [{"of": move["of"]} for move in moves.values()])
+        kind.publish(connection, {move["of"]: move["now"] for move in moves.values()})
+        audit.write(connection, [_entry(kind, batch[index], move["was"]) for index, move in moves.items()])
     current = {row.id: row for row in connection.execute(_CURRENT, ids)}
     return [_change(index in moves, _visible(command, current)) for index, command in enumerate(batch)]
 
 
-def _entry(verb: _Verb, command: OperatorCommand, was: str) -> Entry | None:
+def _entry(kind: _Command, command: OperatorCommand, was: str) -> Entry | None:
     if command.by is None:
         return None
-    return Entry(command.now, command.by, verb.action, str(command.id), {"was": was})
+    return Entry(command.now, command.by, kind.action, str(command.id), {"was": was})
 
 
 def is_scheduled(row: Any, now: float) -> bool:

@@ -12,7 +12,7 @@ from app.mail import lifecycle, policy
 from app.mail.lifecycle import EXPIRED, ActiveMessage, Event, MessageState, RecipientOutcome, RecipientState
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
-from app.store.db.verb import each
+from app.store.db.batch import per_argument
 from app.store.queue import in_flight
 from app.store.queue.claim import pending
 from app.store.queue.in_flight import AttemptResult
@@ -75,7 +75,7 @@ _STILL_PENDING = select(_r.message_id, _r.address, _r.reply).where(
 _FAIL = update(recipients).where(_r.message_id == bindparam("of"), _r.address == bindparam("to"))
 
 
-@each
+@per_argument
 def recover(connection: Connection, expired: ExpiredLeases) -> list[Recovered]:
     """Settle up to BATCH_SIZE messages with an expired lease."""
     statement = _EXPIRED if expired.owner is None else _EXPIRED_OF
@@ -83,7 +83,7 @@ def recover(connection: Connection, expired: ExpiredLeases) -> list[Recovered]:
     return requeue(connection, rows, expired)
 
 
-@each
+@per_argument
 def expire(connection: Connection, now: float) -> list[UUID]:
     """End up to BATCH_SIZE messages that have expired at `now` (epoch seconds): they are DONE. Return their ids."""
     rows = connection.execute(_PAST_EXPIRY, {"now": now}).all()

@@ -1,6 +1,7 @@
-"""Verbs of a worker for its claimed messages: mark the dot, settle, give back, renew. All fenced by the lease.
+"""Operations of a worker for its claimed messages: mark the final dot, settle, give back, renew the lease.
 
-Settlements are computed in app/mail/lifecycle.py and written unchanged.
+Each changes a message only while the caller's lease is the stored one. Settlements are computed in
+app/mail/lifecycle.py and written unchanged; bounces are recorded, and the webhook events of ended messages written.
 """
 
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ def mark_dot(connection: Connection, batch: Sequence[Mark]) -> list[bool]:
 def settle(connection: Connection, batch: Sequence[AttemptResult]) -> list[bool]:
     """Write settlements; return for each whether the lease was still held. If not, nothing of it is written."""
     order = sorted(range(len(batch)), key=lambda place: batch[place].claim.id)  # locked in one order everywhere
-    held = dict(zip(order, _SETTLE.each(connection, [_message_row(batch[place]) for place in order]), strict=True))
+    held = dict(zip(order, _SETTLE.run_each(connection, [_message_row(batch[place]) for place in order]), strict=True))
     written = [batch[place] for place in order if held[place]]
     if written:
         _END_ATTEMPT.run(connection, [{**_this(one.claim), **record_values(one.record)} for one in written])
@@ -110,7 +111,7 @@ def settle(connection: Connection, batch: Sequence[AttemptResult]) -> list[bool]
 def give_back(connection: Connection, batch: Sequence[Sequence[Claimed]]) -> list[None]:
     """Requeue claimed messages with their former due time, as if they had never been claimed."""
     claimed = sorted((one for part in batch for one in part), key=lambda one: one.id)
-    mine = _GIVE_BACK.each(connection, [_fence(one) for one in claimed])
+    mine = _GIVE_BACK.run_each(connection, [_fence(one) for one in claimed])
     undone = [_this(one) for one, held in zip(claimed, mine, strict=True) if held]
     if undone:
         _DELETE_ATTEMPT.run(connection, undone)

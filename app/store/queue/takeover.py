@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Boolean, Connection, bindparam, exists, func, or_, select, update
 
-from app.store.db.verb import each
+from app.store.db.batch import per_argument
 from app.store.mailboxes.ownership import ALIVE
 from app.store.mailboxes.records import Acquired, ClockSkew
 from app.store.queue.recover import OPEN_ATTEMPTS, ExpiredLeases, requeue
@@ -49,7 +49,7 @@ _COUNT = select(func.count()).select_from(attempts).join(messages, _m.id == _a.m
 _TAKE = update(owners).where(_o.mailbox == bindparam("of")).values(token=_o.token + 1)
 
 
-@each
+@per_argument
 def acquire(connection: Connection, request: Acquisition) -> Acquired | None:
     """Take over a mailbox. None: a live replica owns it, or its rows are locked."""
     of = {"of": request.mailbox}

@@ -12,8 +12,8 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, Double, Row, bi
 from app.logs.format import mask_addresses
 from app.mail.suppression import Evidence, Origin, SeenBy
 from app.store.db import uuid7
+from app.store.db.batch import per_argument
 from app.store.db.dialect import execute_many, upsert
-from app.store.db.verb import each
 from app.store.keys import audit
 from app.store.keys.audit_records import Action, Actor, Entry
 from app.store.records import FIRST_ID, LAST_ID
@@ -42,7 +42,7 @@ _EXPIRED = (
 )
 
 
-@each
+@per_argument
 def add(connection: Connection, one: Additions) -> list[Suppression]:
     """Return the entry of each address in the caller's order. An existing one stays, and does not expire any more."""
     new = insert(
@@ -55,7 +55,7 @@ def add(connection: Connection, one: Additions) -> list[Suppression]:
     return [found[address] for address in one.addresses]
 
 
-@each
+@per_argument
 def remove(connection: Connection, one: Removals) -> list[Suppression]:
     """Remove entries and return them; those that do not exist are left out."""
     rows = [*_rows(connection, one.addresses, one.now)] if one.addresses else []

@@ -1,4 +1,7 @@
-"""Arguments and results of the suppression verbs: values that contain no SQL. Times are epoch seconds."""
+"""Entry of the suppression list, and arguments to add and remove entries: values that contain no SQL.
+
+Times are epoch seconds.
+"""
 
 from uuid import UUID
 

@@ -16,8 +16,8 @@ from app.mail.delivery.states import DeliveryState
 from app.mail.lifecycle import REPORTED, TRACED, Event, MessageState, RecipientState, next_state
 from app.mail.suppression import SeenBy
 from app.mail.webhook.payload import DeliveryReport
+from app.store.db.batch import per_argument
 from app.store.db.dialect import execute_many, upsert
-from app.store.db.verb import each
 from app.store.keys import audit
 from app.store.keys.audit_records import Action, Actor, Entry
 from app.store.schema import messages, recipients, traces
@@ -66,7 +66,7 @@ class _Changes:
     held: dict[UUID, list[str]] = field(default_factory=lambda: defaultdict(list))  # seen recipients of held emails
 
 
-@each
+@per_argument
 def apply(connection: Connection, batch: Reports) -> Applied | None:
     """Apply reports. None: the lease was lost, and nothing is written."""
     if not is_held(connection, batch.reader):

@@ -3,8 +3,8 @@
 from sqlalchemy import Connection, bindparam, select
 
 from app.frozen import frozen
+from app.store.db.batch import per_argument
 from app.store.db.dialect import upsert
-from app.store.db.verb import each
 from app.store.schema import report_folders
 from app.store.trace.readers import is_held
 from app.store.trace.records import FolderProgress, Reader, WaitingReport
@@ -29,7 +29,7 @@ def folders(connection: Connection, mailbox: str) -> dict[str, FolderProgress]:
     }
 
 
-@each
+@per_argument
 def advance_folder(connection: Connection, change: FolderAdvance) -> bool:
     """Store progress. False: the lease was lost, and nothing is stored."""
     if not is_held(connection, change.reader):

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, select, update
 
+from app.store.db.batch import per_argument
 from app.store.db.dialect import DatabaseNow, upsert
-from app.store.db.verb import each
 from app.store.schema import trace_readers
 from app.store.trace.records import HoldRequest, Position, Progress, Reader
 
@@ -27,7 +27,7 @@ _FENCE = (
 )
 
 
-@each
+@per_argument
 def hold(connection: Connection, request: HoldRequest) -> Position | None:
     """Take or renew the lease of a tenant's reader. None: another replica has it."""
     new = {"tenant": request.tenant, "token": 0, "until": 0.0, "requests": []}
@@ -42,14 +42,14 @@ def hold(connection: Connection, request: HoldRequest) -> Position | None:
     return Position(Reader(request.tenant, request.holder, token), row.watermark, row.swept_at, requests)
 
 
-@each
+@per_argument
 def release(connection: Connection, reader: Reader) -> None:
     """End the lease, so that another replica can take it at once."""
     if is_held(connection, reader):
         connection.execute(_UPDATE.values(until=0.0), {"of": reader.tenant})
 
 
-@each
+@per_argument
 def advance(connection: Connection, progress: Progress) -> bool:
     """Store progress. False: the lease was lost, and nothing is stored."""
     if not is_held(connection, progress.reader):

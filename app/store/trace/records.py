@@ -1,4 +1,7 @@
-"""Arguments and results of the trace verbs: values that contain no SQL. Times are epoch seconds."""
+"""Arguments and results of the store's methods for the message trace and for non-delivery reports.
+
+The values contain no SQL. Times are epoch seconds.
+"""
 
 from collections.abc import Sequence
 from enum import StrEnum

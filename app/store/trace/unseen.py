@@ -11,8 +11,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, exists, func, select, update
 
 from app.mail.lifecycle import UNKNOWN_HELD, UNKNOWN_TWICE, UNSEEN, Event, MessageState, next_state
+from app.store.db.batch import per_argument
 from app.store.db.dialect import execute_many
-from app.store.db.verb import each
 from app.store.keys import audit
 from app.store.keys.audit_records import Action, Entry
 from app.store.records import FIRST_ID
@@ -62,7 +62,7 @@ def oldest_unknown(connection: Connection) -> float | None:
     return min(found, default=None)
 
 
-@each
+@per_argument
 def mark_unseen(connection: Connection, one: Unseen) -> UnseenFound | None:
     """Explain or requeue the next held emails. None: the lease was lost."""
     if not is_held(connection, one.reader):

@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
 
 from app.mail.webhook.rules import EventType
+from app.store.db.batch import per_argument
 from app.store.db.dialect import execute_many
 from app.store.db.uuid7 import first_at
-from app.store.db.verb import each
 from app.store.schema import FAILED_DELIVERY, PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, DeliveryResult, DeliveryState, WebhookStatus
 
@@ -120,7 +120,7 @@ _OLDEST = select(_d.number, _d.event_id).order_by(_d.number).limit(PRUNE_BATCH)
 _OLD_EVENTS = select(_e.id).where(_e.id < bindparam("before")).order_by(_e.id).limit(PRUNE_BATCH)
 
 
-@each
+@per_argument
 def claim(connection: Connection, request: DeliveryClaim) -> list[ClaimedDelivery]:
     """Claim the first due deliveries of their subjects, each under a lease until `lease_until`; postpone the others.
 
@@ -143,7 +143,7 @@ def claim(connection: Connection, request: DeliveryClaim) -> list[ClaimedDeliver
     return claimed
 
 
-@each
+@per_argument
 def recover(connection: Connection, expired: ExpiredDeliveryLeases) -> None:
     """Release claimed deliveries: they are due now."""
     connection.execute(_RECOVER, {"now": expired.now, "until": expired.until})
@@ -162,7 +162,7 @@ def settle(connection: Connection, batch: Sequence[DeliveryResult]) -> list[bool
     return held
 
 
-@each
+@per_argument
 def replay(connection: Connection, one: Replay) -> bool:
     """Make a delivery due now; return whether it exists. One under way is not changed."""
     values = {"hook": one.webhook_id, "event": one.event_id}
@@ -170,7 +170,7 @@ def replay(connection: Connection, one: Replay) -> bool:
     return changed or connection.execute(_ONE, values).first() is not None
 
 
-@each
+@per_argument
 def replay_failed(connection: Connection, one: ReplayFailed) -> int:
     """Requeue up to BATCH_SIZE failed deliveries; return their number."""
     ids = connection.execute(_FAILED, {"hook": one.webhook_id, "first": first_at(one.since)}).scalars().all()

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
 
 from app.mail.webhook.rules import EventType
-from app.store.db.verb import each
+from app.store.db.batch import per_argument
 from app.store.records import LAST_ID
 from app.store.schema import PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.deliveries import parse_history
@@ -44,7 +44,7 @@ def create(connection: Connection, batch: Sequence[Webhook]) -> list[None]:
     return [None] * len(batch)
 
 
-@each
+@per_argument
 def revise(connection: Connection, one: Revision) -> bool:
     """Change an endpoint; return whether it exists. Pending deliveries of an enabled one are sent."""
     values: dict[str, Any] = {}
@@ -59,7 +59,7 @@ def revise(connection: Connection, one: Revision) -> bool:
     return connection.execute(_UPDATE.values(values), {"of": one.id}).rowcount == 1
 
 
-@each
+@per_argument
 def rotate(connection: Connection, one: Rotation) -> bool:
     """Give an endpoint a new secret; return whether it exists. Old secrets also sign until `until`."""
     row = connection.execute(_ONE.with_for_update(), {"id": one.id}).one_or_none()
@@ -71,7 +71,7 @@ def rotate(connection: Connection, one: Rotation) -> bool:
     return True
 
 
-@each
+@per_argument
 def remove(connection: Connection, id: UUID) -> bool:
     """Remove an endpoint; return whether it existed. Its deliveries are pruned later."""
     return connection.execute(_DELETE, {"of": id}).rowcount == 1

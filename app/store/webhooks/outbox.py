@@ -167,7 +167,7 @@ def write_events(connection: Connection, listeners: Subscriptions, events: Itera
     """Store each event that has subscribers, with a delivery for each of them."""
     subscribed = [(one, ids) for one in events if (ids := [to.id for to in listeners if one.type in to.events])]
     rows = [_event_row(one) for one, _ in subscribed]
-    new = _EVENT.each(connection, rows)
+    new = _EVENT.run_each(connection, rows)
     deliveries = [
         _delivery_row(one, row["id"], id)
         for (one, ids), row, is_new in zip(subscribed, rows, new, strict=True)

@@ -1,4 +1,7 @@
-"""Arguments and results of the webhook verbs: values that contain no SQL. Times are epoch seconds."""
+"""Webhook endpoints and deliveries as stored, with arguments and results of their operations.
+
+The values contain no SQL. Times are epoch seconds.
+"""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -74,7 +77,7 @@ class DeliveryAttempt:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """A claimed delivery; `lease` is the fence."""
+    """Claimed delivery. Its result is written only while `lease` is the stored one."""
 
     number: int
     lease: UUID

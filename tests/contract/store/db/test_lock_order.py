@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import Connection
 
 from app.store.db import engine
-from app.store.db.writer import Verb, Writer
+from app.store.db.writer import Operation, Writer
 from app.store.lock_order import LOCK_ORDER
 from app.store.migrations import migrate
 
-# One line a verb, in the order of release 0.1. Add a verb where it belongs; never move a line.
+# One line per operation, in the order of release 0.1. Add an operation where it belongs; never move a line.
 FROZEN = """
 accept.accept tenant_quota.draw_quota audit.record audit.record_refusals claim.claim delay_notices.write_notices
 deliveries.claim
@@ -27,10 +27,10 @@ endpoints.remove endpoints.revise endpoints.rotate
 
 
 def test_the_order_is_frozen() -> None:
-    """A moved verb can deadlock with a replica of the previous version."""
+    """A moved operation can deadlock with a replica of the previous version."""
     names = [
-        f"{verb.__module__.rpartition('.')[2]}.{verb.__qualname__}"
-        for verb in sorted(LOCK_ORDER, key=LOCK_ORDER.__getitem__)
+        f"{operation.__module__.rpartition('.')[2]}.{operation.__qualname__}"
+        for operation in sorted(LOCK_ORDER, key=LOCK_ORDER.__getitem__)
     ]
     assert names == FROZEN.split()
 
@@ -39,14 +39,14 @@ async def test_a_group_runs_in_that_order(sqlite_url: str) -> None:
     """For all names and every order of requests."""
     ran: list[str] = []
 
-    def verb(name: str) -> Verb[None, None]:
+    def operation(name: str) -> Operation[None, None]:
         def run(_: Connection, batch: Sequence[None]) -> Sequence[None]:
             ran.append(name)
             return batch
 
         return run
 
-    third, first, second = verb("third"), verb("first"), verb("second")
+    third, first, second = operation("third"), operation("first"), operation("second")
     migrate(sqlite_url)
     writer = Writer(engine.write_engine(sqlite_url), lambda _: None, {first: 1, second: 2, third: 3})
     pending = [writer.write(one, None) for one in (third, first, second, first)]
