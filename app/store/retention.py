@@ -1,5 +1,5 @@
 """Removal of old data: contents, later the remaining rows of a message, Idempotency-Keys, webhook events, the audit,
-expired suppressions.
+expired suppressions, and bounces too old to count.
 
 A step is small, because accepts wait for it. Messages that have not ended, and rows that another transaction has
 locked, are never removed. On PostgreSQL one process prunes at a time.
@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, select, text, update
 
 from app.frozen import frozen
+from app.store.db.batch import per_argument
 from app.store.db.dialect import execute_many
-from app.store.db.verb import each
 from app.store.keys import audit
 from app.store.queue.accept import IDEMPOTENCY_RETENTION
 from app.store.schema import (
@@ -25,7 +25,7 @@ from app.store.schema import (
     recipients,
     traces,
 )
-from app.store.suppressions import entries, feed
+from app.store.suppressions import bounces, entries
 from app.store.webhooks import deliveries
 
 BATCH_SIZE = 50  # rows in one step
@@ -87,7 +87,7 @@ _REMOVE_KEY = delete(idempotency).where(
 )
 
 
-@each
+@per_argument
 def prune(connection: Connection, cutoffs: RetentionCutoffs) -> int:
     """Run one step; return the number of rows removed or emptied. 0: nothing is left, or another process prunes."""
     if not _lock(connection):
@@ -99,7 +99,7 @@ def prune(connection: Connection, cutoffs: RetentionCutoffs) -> int:
         or deliveries.prune(connection, cutoffs.events)
         or audit.prune(connection, cutoffs.audit)
         or entries.prune(connection, cutoffs.now)
-        or feed.prune(connection, cutoffs.now)
+        or bounces.prune(connection, cutoffs.now)
     )
 
 

@@ -25,7 +25,7 @@ from app.store.queue.in_flight import (
 )
 from app.store.records import Claimed
 from app.store.schema import ACTIVE, attempts, messages, recipients
-from app.store.suppressions.feed import BounceReport, record_bounces
+from app.store.suppressions.bounces import BounceReport, record_bounces
 from app.store.webhooks import outbox
 
 

@@ -1,4 +1,4 @@
-"""Suppression of addresses that bounced for good, in the commit of the bounce. Other recipients are not affected."""
+"""Record of the bounces that a batch of trace rows or non-delivery reports has, if they may suppress the address."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -8,12 +8,12 @@ from sqlalchemy import Connection
 from app.mail.delivery.bounce import Cause
 from app.mail.office365.bounces.lookup import may_suppress
 from app.mail.suppression import Bounce, comparable
-from app.store.suppressions.feed import BounceReport, record_bounces
+from app.store.suppressions.bounces import BounceReport, record_bounces
 from app.store.trace.records import Reports
 
 
 def suppress(connection: Connection, bounces: Iterable[tuple[UUID, str, Cause]], batch: Reports) -> None:
-    """Record the bounces (email, address, cause) of a batch of reports."""
+    """Record the bounces (email, address, cause) of a batch whose causes may suppress an address."""
     found = []
     for email, address, cause in bounces:
         own = comparable(address).rpartition("@")[2] in batch.scope.own_domains

@@ -1,7 +1,7 @@
-"""Bounces that suppress their address, recorded in the transaction that settles them.
+"""Record of bounces, in the transaction that stores them, and removal of those too old to count.
 
-Used for replies, message traces and non-delivery reports alike. An address is suppressed once as many emails to it have
-bounced within BOUNCE_WINDOW as the bounce needs. Several reports about one email count once.
+An address is suppressed when the emails to it that bounced within BOUNCE_WINDOW reach the threshold of the bounce
+(`Bounce.needed`). Several reports of one email count once, from an SMTP reply, a message trace or an NDR.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,14 @@ from app.store.suppressions.records import Suppression
 
 MAX_TEXT = 1000  # characters of the evidence
 PRUNE_BATCH = 100  # rows removed in one write
+NO_SUPPRESSION = 0.0  # lifetime, by the setting
 
 
 @frozen
 class BounceReport:
-    """Bounce of an email at `at` (epoch seconds). `lifetime`: seconds that the address is suppressed; None: no end.
+    """Bounce of an email at `at` (epoch seconds).
 
-    0: it is not suppressed.
+    `lifetime`: seconds that the address is suppressed; None: without an end; NO_SUPPRESSION: the bounce is ignored.
     """
 
     email_id: UUID
@@ -36,9 +37,9 @@ class BounceReport:
 
 
 _c = suppression_candidates.c
-_OF = _c.address == bindparam("of")
-_COUNT = select(func.count()).where(_OF, _c.at > bindparam("since"))
-_FORGET = delete(suppression_candidates).where(_OF)
+_OF_ADDRESS = _c.address == bindparam("recipient")
+_COUNT = select(func.count()).where(_OF_ADDRESS, _c.at > bindparam("since"))
+_DELETE_COUNTED = delete(suppression_candidates).where(_OF_ADDRESS)
 _OLD = (
     select(_c.address, _c.email_id)
     .where(_c.at <= bindparam("before"))
@@ -46,33 +47,34 @@ _OLD = (
     .limit(PRUNE_BATCH)
     .with_for_update(skip_locked=True)
 )
-_REMOVE = delete(suppression_candidates).where(_OF, _c.email_id == bindparam("by"))
+_DELETE = delete(suppression_candidates).where(_OF_ADDRESS, _c.email_id == bindparam("email"))
 
 
 def record_bounces(connection: Connection, reports: Sequence[BounceReport]) -> None:
-    """Suppress the addresses that have bounced often enough, and remember the other bounces."""
-    wanted = [one for one in reports if one.lifetime != 0.0]
-    by_address = sorted(((comparable(one.bounce.address), one) for one in wanted), key=lambda pair: pair[0])
-    due = {address: one for address, one in by_address if _is_due(connection, address, one)}
+    """Suppress the addresses that have reached the threshold, and store the other bounces to be counted later."""
+    counting = [report for report in reports if report.lifetime != NO_SUPPRESSION]
+    by_address = sorted(((comparable(report.bounce.address), report) for report in counting), key=lambda pair: pair[0])
+    due = {address: report for address, report in by_address if _is_due(connection, address, report)}
     if due:
-        new = [_suppression(address, one) for address, one in due.items()]
-        entries.insert(connection, new, max(one.created_at for one in new))
-        execute_many(connection, _FORGET, [{"of": address} for address in due])
+        new = [_suppression(address, report) for address, report in due.items()]
+        entries.insert(connection, new, max(suppression.created_at for suppression in new))
+        execute_many(connection, _DELETE_COUNTED, [{"recipient": address} for address in due])
 
 
 def prune(connection: Connection, now: float) -> int:
-    """Remove up to PRUNE_BATCH bounces that count no more; return their number."""
+    """Remove up to PRUNE_BATCH bounces older than BOUNCE_WINDOW at `now` (epoch seconds); return their number."""
     rows = connection.execute(_OLD, {"before": now - BOUNCE_WINDOW}).all()
-    execute_many(connection, _REMOVE, [{"of": row.address, "by": row.email_id} for row in rows])
+    execute_many(connection, _DELETE, [{"recipient": row.address, "email": row.email_id} for row in rows])
     return len(rows)
 
 
 def _is_due(connection: Connection, address: str, report: BounceReport) -> bool:
+    """Store the bounce, unless it suffices alone; return True if the address has reached the threshold."""
     if report.bounce.needed < 2:
         return True
     statement = upsert(connection.dialect.name, suppression_candidates).on_conflict_do_nothing()
     connection.execute(statement, {"address": address, "email_id": report.email_id, "at": report.at})
-    count = connection.execute(_COUNT, {"of": address, "since": report.at - BOUNCE_WINDOW}).scalar_one()
+    count = connection.execute(_COUNT, {"recipient": address, "since": report.at - BOUNCE_WINDOW}).scalar_one()
     return count >= report.bounce.needed
 
 
