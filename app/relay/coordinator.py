@@ -133,13 +133,13 @@ class MailboxCoordinator:
     def hint(self, hints: Iterable[WorkHint]) -> None:
         """Pass on hints that messages may be due, except those that `announce` has passed on."""
         for hint in hints:
-            if not hint.announced:
+            if not hint.before_commit:
                 self._wakeups.hint(hint)
 
     def announce(self, hints: Iterable[WorkHint]) -> None:
         """Pass on hints of messages that are about to be stored: a claim that is requested now finds them."""
         for hint in hints:
-            if hint.announced:
+            if hint.before_commit:
                 self._wakeups.hint(hint)
 
     def wake(self) -> None:

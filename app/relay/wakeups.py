@@ -104,7 +104,7 @@ class Wakeups:
 
     def hint(self, hint: WorkHint) -> None:
         """Pass on a hint. A hint that every process received causes one poll, not a claim."""
-        if not hint.here:
+        if not hint.from_this_process:
             self._all_at = 0.0
             self._emptied.set()
             return

@@ -1,4 +1,6 @@
-"""Arguments and results of the message verbs: values that contain no SQL. Times are epoch seconds."""
+"""Values of the message queue, which contain no SQL: hints of work, messages to accept, claims, attempts, and emails
+as stored, with arguments and results of `Store` methods. Bounds of all ids. Times are epoch seconds.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -14,31 +16,31 @@ from app.mail.outcome.verdict import Explanation
 from app.mail.rate_limit import Usage, Window
 from app.mail.suppression import Listing
 
-FIRST_ID = UUID(int=0)
-LAST_ID = UUID(int=(1 << 128) - 1)
+FIRST_ID = UUID(int=0)  # before every id
+LAST_ID = UUID(int=(1 << 128) - 1)  # after every id
 
 
 @frozen
 class WorkHint:
-    """Hint that work may be due in a pool (None: in any), also urgent work.
+    """Hint to the relay that messages may be due in `pool` (None: in any pool), perhaps urgent ones.
 
-    `here`: False for a hint from another process. `announced`: the work can be claimed in the commit that stores it,
-    so the hint is passed on before.
+    `from_this_process`: False for a hint of another process. `before_commit`: the hint is passed on before the commit
+    that stores the messages and not after it, because a claim requested then runs in that commit or in a later one.
     """
 
     pool: str | None = None
     urgent: bool = True
-    here: bool = True
-    announced: bool = False
+    from_this_process: bool = True
+    before_commit: bool = False
 
 
-ANYWHERE = frozenset({WorkHint()})
-ELSEWHERE = frozenset({WorkHint(here=False)})
+ANY_POOL = frozenset({WorkHint()})
+OTHER_PROCESS = frozenset({WorkHint(from_this_process=False)})
 
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """One Idempotency-Key of one API key on one endpoint, with a digest of the request."""
+    """Idempotency-Key of one API key on one endpoint, with a digest of the request (`fingerprint`)."""
 
     key_id: UUID
     endpoint: str
@@ -48,7 +50,7 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class MessageSummary:
-    """Readable parts of a message without its content. Addresses are rendered as the caller wrote them."""
+    """Header fields, tags and caller of a message, for people. Addresses are rendered as the caller wrote them."""
 
     sender: str
     to: tuple[str, ...]
@@ -63,7 +65,7 @@ class MessageSummary:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """One message to store."""
+    """Message to store: an argument of `Store.accept`. `due_at` is its first send time, `head` its summary."""
 
     id: UUID
     key_id: UUID
@@ -78,15 +80,16 @@ class Acceptance:
     lane: Lane = Lane.NORMAL
     coalesce: str | None = None
     traceparent: str | None = None  # W3C Trace Context of the request
-    sunk: bool = False  # stored, and never relayed
+    sunk: bool = False  # of an API key with `sink`: stored as cancelled, never relayed
     ignores_suppressions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Result of `accept`: the ids stored now or, if `replayed`, by the first request with this Idempotency-Key.
+    """Result of `Store.accept` for a request that was stored, now or before.
 
-    `usage` is the API key's use of its rate limit, if it has one and something was stored.
+    `ids`: those stored now or, if `replayed`, by the first request with this Idempotency-Key.
+    `usage` is the API key's use of its rate limit, if it has one and something was stored now.
     """
 
     ids: tuple[UUID, ...]
@@ -98,7 +101,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class RateLimited:
-    """The API key's rate limit is exceeded in this window. Nothing was stored or charged."""
+    """Result of `Store.accept`: the API key's rate limit is exceeded in this window. Nothing was stored or charged."""
 
     usage: Usage
     window: Window
@@ -106,12 +109,15 @@ class RateLimited:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyConflict:
-    """The Idempotency-Key was used before for another request. Nothing was stored."""
+    """Result of `Store.accept`: the Idempotency-Key was used for another request. Nothing was stored."""
 
 
 @frozen
 class Claimed:
-    """An ACTIVE message with its lease. `envelope` has the pending recipients only; `lease` is the fence."""
+    """ACTIVE message that a mailbox has claimed. `envelope` has the pending recipients only.
+
+    `lease` is the fencing token: a later write of the claimant takes effect only while it is the stored one.
+    """
 
     id: UUID
     lease: UUID
@@ -129,7 +135,7 @@ class Claimed:
 
 @frozen
 class AttemptLog:
-    """Outcome of an attempt as stored for readers. `verdicts` has by address the action and the rule's name."""
+    """Outcome of an ended attempt, to be stored. `verdicts` has by address the action and the rule's name."""
 
     ended_at: float
     phase: Phase
@@ -143,7 +149,7 @@ class AttemptLog:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One stored attempt. `ended_at` is None while it runs."""
+    """Stored attempt: an AttemptLog with its number, mailbox and start. `ended_at` is None while it runs."""
 
     number: int
     mailbox: str
@@ -174,7 +180,7 @@ class DeliveryRecord:
 
 @dataclass(frozen=True, slots=True)
 class RecipientRecord:
-    """One stored recipient. `delivery` None: nothing has been reported of it."""
+    """Stored recipient. `reply`: the last SMTP reply. `delivery` None: Exchange has reported nothing about it yet."""
 
     address: str
     state: RecipientState
@@ -184,7 +190,7 @@ class RecipientRecord:
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """A stored message, without its content."""
+    """Stored message without its content, as it is read."""
 
     id: UUID
     key_id: UUID
@@ -203,7 +209,7 @@ class Email:
     on_unknown: OnUnknown
     possible_duplicate: bool
     explanation: Explanation | None
-    tried: bool = False  # an attempt has ended
+    attempted: bool = False  # an attempt has ended
     content_removed_at: float | None = None  # None: the content is stored
     recipients: tuple[RecipientRecord, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
@@ -211,8 +217,8 @@ class Email:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Result of an operator command: was it `applied`, and the state of the message now."""
+    """Result of a command for one message: retry, cancel, confirm, reschedule."""
 
-    applied: bool
-    state: MessageState
+    applied: bool  # False: the message did not allow it, and is unchanged
+    state: MessageState  # after the command
     has_content: bool = True  # its content is stored

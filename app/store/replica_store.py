@@ -8,7 +8,7 @@ from app.store.db.writer import Writer
 from app.store.mailboxes import ownership, tenant_quota
 from app.store.mailboxes.records import Acquired, ClockSkew, ClusterView, QuotaGrant, QuotaRequest, Replica
 from app.store.queue import takeover
-from app.store.records import ANYWHERE
+from app.store.records import ANY_POOL
 
 
 class ReplicaStore:
@@ -43,7 +43,7 @@ class ReplicaStore:
             takeover.Acquisition(replica, mailbox, by_force, now, clock_skew, self._jitter) for mailbox in mailboxes
         )
         results = await asyncio.gather(
-            *(self._write(takeover.acquire, request, hints=ANYWHERE) for request in requests)
+            *(self._write(takeover.acquire, request, hints=ANY_POOL) for request in requests)
         )
         return [acquired for acquired in results if acquired]
 

@@ -50,8 +50,8 @@ from app.store.queue.in_flight import AttemptResult, Mark
 from app.store.read import backlog, listing, mailbox_usage, messages, queue_position, status
 from app.store.read.records import Backlog, BoundedCount, MessagePage, QueuePosition, Selection, SendHistory
 from app.store.records import (
-    ANYWHERE,
-    ELSEWHERE,
+    ANY_POOL,
+    OTHER_PROCESS,
     Acceptance,
     Accepted,
     AttemptLog,
@@ -78,7 +78,7 @@ def _jitter() -> float:
 
 @lru_cache(256)
 def _coming(pool: str, lane: Lane) -> frozenset[WorkHint]:
-    return frozenset({WorkHint(pool, lane is Lane.URGENT, announced=True)})
+    return frozenset({WorkHint(pool, lane is Lane.URGENT, before_commit=True)})
 
 
 class Store(AdminStore):
@@ -116,7 +116,7 @@ class Store(AdminStore):
         channel = NotifyChannel(
             engine.server_dsn(url),
             reader,
-            {DUE: partial(on_due, ELSEWHERE), FREE: on_mailbox_free} if on_mailbox_free else {},
+            {DUE: partial(on_due, OTHER_PROCESS), FREE: on_mailbox_free} if on_mailbox_free else {},
         )
         writer = Writer(engine.write_engine(url), channel.notifying(DUE, on_due), LOCK_ORDER, on_coming)
         return cls(writer, reader, channel)
@@ -211,7 +211,7 @@ class Store(AdminStore):
 
         The commit waits up to BATCH_DELAY for others.
         """
-        hints = frozenset() if settlement.due_at is None else ANYWHERE
+        hints = frozenset() if settlement.due_at is None else ANY_POOL
         result = self._outcomes[claimed.lease] = AttemptResult(
             claimed, settlement, record, self.traces.suppression_lifetime
         )
@@ -221,7 +221,7 @@ class Store(AdminStore):
 
     async def give_back(self, claimed: Sequence[Claimed]) -> None:
         """Requeue claimed messages that were never attempted, with their former due times."""
-        await self._write(settle.give_back, claimed, hints=ANYWHERE)
+        await self._write(settle.give_back, claimed, hints=ANY_POOL)
 
     async def renew(self, leases: Sequence[UUID], until: float) -> set[UUID]:
         """Extend these leases to `until`; return those still held."""
@@ -245,7 +245,7 @@ class Store(AdminStore):
         expired = recover.ExpiredLeases(math.inf if everything else now - grace, now, jitter, owner)
         found = [*chain(*await self._in_batches(recover.recover, expired, recover.BATCH_SIZE, len))]
         if found:  # rare
-            self._writer.hint(ANYWHERE)
+            self._writer.hint(ANY_POOL)
         return [(id, in_doubt) for id, in_doubt in found if in_doubt is not None]
 
     async def expire(self, now: float) -> list[UUID]:
@@ -276,7 +276,7 @@ class Store(AdminStore):
             after: tuple[float, UUID] | None = (now, clock_change.NIL)
             while after:
                 found = await self._write(
-                    clock_change.bring_forward, clock_change.Batch(pool, now, after), hints=ANYWHERE
+                    clock_change.bring_forward, clock_change.Batch(pool, now, after), hints=ANY_POOL
                 )
                 count, after = count + found.count, found.after
         return count
@@ -384,7 +384,7 @@ class Store(AdminStore):
 
     async def retry(self, id: UUID, now: float, key_id: UUID | None = None, by: Actor | None = None) -> Change | None:
         """Requeue a held message, or the failed recipients of a done one: due now, with a new lifetime."""
-        return await self._write(operator.retry, operator.OperatorCommand(id, now, key_id, by=by), hints=ANYWHERE)
+        return await self._write(operator.retry, operator.OperatorCommand(id, now, key_id, by=by), hints=ANY_POOL)
 
     async def cancel(
         self, id: UUID, now: float, key_id: UUID | None = None, *, scheduled: bool = False, by: Actor | None = None
@@ -397,7 +397,7 @@ class Store(AdminStore):
     ) -> Change | None:
         """Change the send time of a scheduled message to `at`; a time in the past means now."""
         return await self._write(
-            reschedule.reschedule, reschedule.RescheduleRequest(id, at, now, key_id, by), hints=ANYWHERE
+            reschedule.reschedule, reschedule.RescheduleRequest(id, at, now, key_id, by), hints=ANY_POOL
         )
 
     async def confirm(self, id: UUID, now: float, by: Actor | None = None) -> Change | None:

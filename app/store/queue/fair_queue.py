@@ -1,8 +1,8 @@
-"""Turns of the API keys in a lane, message by message, assigned when a message becomes due.
+"""Assignment of turn numbers to messages that become due. A claim takes the messages of a lane by turn (claim.py).
 
-This is start-time fair queueing with one message as the unit (Goyal, Vin, Cheng, SIGCOMM 1996): the next message of a
-key gets the turn after its last one, but never one that the lane has passed. So a claim reads the next messages from an
-index at a cost that does not grow with the queue. Two processes may assign the same turn: then the older id goes first.
+A turn is the start tag of start-time fair queueing with one message as the unit (Goyal, Vin, Cheng, SIGCOMM 1996): the
+next message of an API key gets the turn after the key's last one, but never one that the lane has passed. So a claim
+reads an index at a cost that does not grow with the queue. Of two messages with one turn, the older id goes first.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from app.store.schema import READY, messages, turns
 
 @dataclass(frozen=True, slots=True)
 class LaneKey:
-    """Lane of a pool and API key. `lane` is its rank."""
+    """Queue of one API key in one lane of one pool. `lane` is the rank of the lane."""
 
     pool: str
     lane: int
@@ -51,28 +51,28 @@ def _advance(dialect: str) -> Any:
 _ADVANCE = PreparedStatement(_advance)
 
 
-def assign_turns(connection: Connection, places: Sequence[LaneKey]) -> list[int]:
-    """Return the next turn for each, in this order."""
+def assign_turns(connection: Connection, lane_keys: Sequence[LaneKey]) -> list[int]:
+    """Return a turn for one message of each lane key, in this order, and store the last turns of the keys."""
     lanes: dict[tuple[str, int], int] = {}
     lasts: dict[tuple[str, int, int], int] = {}  # by the key's number: a UUID computes its hash in Python
-    places_of: dict[tuple[str, int, int], LaneKey] = {}
-    taken = []
-    for place in places:
-        name = place.pool, place.lane, place.key_id.int
+    by_name: dict[tuple[str, int, int], LaneKey] = {}
+    assigned = []
+    for lane_key in lane_keys:
+        name = lane_key.pool, lane_key.lane, lane_key.key_id.int
         if name not in lasts:
             if (lane := name[:2]) not in lanes:
                 lanes[lane] = current_turn(connection, *lane)
-            lasts[name], places_of[name] = _last(connection, place), place
+            lasts[name], by_name[name] = _last(connection, lane_key), lane_key
         lasts[name] = max(lasts[name] + 1, lanes[name[:2]])
-        taken.append(lasts[name])
+        assigned.append(lasts[name])
     # In one order everywhere: no deadlock.
-    rows = sorted(({**_values(places_of[name]), "last": last} for name, last in lasts.items()), key=str)
+    rows = sorted(({**_values(by_name[name]), "last": last} for name, last in lasts.items()), key=str)
     _ADVANCE.run(connection, rows)
-    return taken
+    return assigned
 
 
 def current_turn(connection: Connection, pool: str, lane: int) -> int:
-    """Return the current turn of the lane; the newest ever if nothing is due in it."""
+    """Return the turn of the lane's first message; if nothing is due in it, the highest turn ever assigned, or 0."""
     if (turn := first_turn(connection, pool, lane)) is not None:
         return turn
     found = _NEWEST.first(connection, {"pool": pool, "lane": lane})
@@ -85,10 +85,10 @@ def first_turn(connection: Connection, pool: str, lane: int) -> int | None:
     return found.turn if found else None
 
 
-def _last(connection: Connection, place: LaneKey) -> int:
-    found = _LAST.first(connection, _values(place))
+def _last(connection: Connection, lane_key: LaneKey) -> int:
+    found = _LAST.first(connection, _values(lane_key))
     return found.last if found else -1
 
 
-def _values(place: LaneKey) -> dict[str, Any]:
-    return {"pool": place.pool, "lane": place.lane, "key_id": place.key_id}
+def _values(lane_key: LaneKey) -> dict[str, Any]:
+    return {"pool": lane_key.pool, "lane": lane_key.lane, "key_id": lane_key.key_id}

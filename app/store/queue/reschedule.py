@@ -1,6 +1,7 @@
-"""Changes the send time of a scheduled message while the former one is in the future.
+"""Changes the send time of a scheduled message while the former one is in the future; a time in the past becomes now.
 
-Due time, expiry, age and the Date field change with it. Its turn is removed; a claim assigns one at the new time.
+Due time, expiry, age and the Date field move with it. Its turn is removed; a claim assigns one at the new time. The
+webhook events, the delay notice and the audit entry are written in the same transaction.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from app.store.webhooks import outbox
 
 @dataclass(frozen=True, slots=True)
 class RescheduleRequest:
-    """A new send time `at` for a message. `key_id`: only if it is the mail of this key."""
+    """Request to send a message at `at` instead (epoch seconds). `key_id`: only if the message is of this API key."""
 
     id: UUID
     at: float
@@ -33,25 +34,28 @@ class RescheduleRequest:
 
 _m, _c = messages.c, contents.c
 
-_ONE = (
+_CURRENT = (
     select(_m.key_id, _m.state, _m.scheduled_at, _m.due_since, _m.expires_at)
-    .where(_m.id == bindparam("of"))
+    .where(_m.id == bindparam("this"))
     .with_for_update()  # a claim skips locked rows and finds the new time later
 )
-_MOVE = update(messages).where(_m.id == bindparam("of")).values(turn=None)
-_CONTENT = select(_c.content).where(_c.message_id == bindparam("of"))
-_WRITE = update(contents).where(_c.message_id == bindparam("of"))
+_MOVE = update(messages).where(_m.id == bindparam("this")).values(turn=None)
+_CONTENT = select(_c.content).where(_c.message_id == bindparam("this"))
+_WRITE = update(contents).where(_c.message_id == bindparam("this"))
 
 
 def reschedule(connection: Connection, batch: Sequence[RescheduleRequest]) -> list[Change | None]:
-    """Reschedule in this order; a message that is not scheduled stays unchanged."""
+    """Reschedule messages; return the results in the order of the batch. None: no such message, or another key's.
+
+    A message that is not scheduled, or whose time has come, stays unchanged.
+    """
     order = sorted(range(len(batch)), key=lambda index: batch[index].id)  # one lock order everywhere: no deadlock
     changes = {index: _reschedule(connection, batch[index]) for index in order}
     return [changes[index] for index in range(len(batch))]
 
 
 def _reschedule(connection: Connection, request: RescheduleRequest) -> Change | None:
-    row = connection.execute(_ONE, {"of": request.id}).one_or_none()
+    row = connection.execute(_CURRENT, {"this": request.id}).one_or_none()
     if row is None or request.key_id not in (None, row.key_id):
         return None
     if not is_scheduled(row, request.now):
@@ -60,14 +64,14 @@ def _reschedule(connection: Connection, request: RescheduleRequest) -> Change | 
     connection.execute(
         _MOVE,
         {
-            "of": request.id,
+            "this": request.id,
             "scheduled_at": due,
             "due_since": due,
             "due_at": due,
             "expires_at": due + row.expires_at - row.due_since,
         },
     )
-    _redate(connection, request.id, due)
+    _set_date_field(connection, request.id, due)
     outbox.rescheduled(connection, {request.id: (row.due_since, due)}, request.now)
     if request.by is not None:
         moved = {"scheduled_at": {"before": iso(row.scheduled_at), "after": iso(due)}}
@@ -75,7 +79,7 @@ def _reschedule(connection: Connection, request: RescheduleRequest) -> Change | 
     return Change(True, MessageState(row.state))
 
 
-def _redate(connection: Connection, id: UUID, due: float) -> None:
-    content: bytes | None = connection.execute(_CONTENT, {"of": id}).scalar()
+def _set_date_field(connection: Connection, id: UUID, due: float) -> None:
+    content: bytes | None = connection.execute(_CONTENT, {"this": id}).scalar()
     if content is not None:
-        connection.execute(_WRITE, {"of": id, "content": redate(content, due)})
+        connection.execute(_WRITE, {"this": id, "content": redate(content, due)})

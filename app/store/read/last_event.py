@@ -1,4 +1,6 @@
-"""The `last_event` of an email, from one table: computed for one email, and as an SQL condition."""
+"""The `last_event` of an email, from one table: for an email that was read, as an SQL condition, and by event the
+states that a message may have then (STATES). For operators the display states (EVENTS): `held` is one of them.
+"""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -32,29 +34,29 @@ STATES = {
     event: frozenset[MessageState]().union(*(states for states, _, given in _TABLE if given is event))
     for event in LastEvent
 }
-"""By event the states in which a message may have it."""
+"""By event, the states in which a message may have it."""
 
 EVENTS: tuple[MessageState | LastEvent, ...] = (MessageState.HELD, *LastEvent)
-"""Words for operators: `held` until one of them decides, and otherwise the last event."""
+"""Display states for operators: HELD, and for messages that are not held the last event."""
 
 _m = messages.c
-_of, _t = recipients.alias("of"), traces.alias("reported")
+_r, _t = recipients.alias("of"), traces.alias("reported")
 _EITHER = (RecipientState.RELAYED, RecipientState.SUPPRESSED)
 _RELAYED = and_(  # as `is_relayed`
-    not_(exists().where(_of.c.message_id == _m.id, _of.c.state.not_in(_EITHER))),
-    exists().where(_of.c.message_id == _m.id, _of.c.state == RecipientState.RELAYED),
+    not_(exists().where(_r.c.message_id == _m.id, _r.c.state.not_in(_EITHER))),
+    exists().where(_r.c.message_id == _m.id, _r.c.state == RecipientState.RELAYED),
 )
 _BOUNCED = exists().where(_t.c.message_id == _m.id, _t.c.state == DeliveryState.BOUNCED)
-_ALL_ARRIVED = not_(
+_ALL_DELIVERED = not_(
     exists()
-    .select_from(_of.outerjoin(_t, and_(_t.c.message_id == _of.c.message_id, _t.c.address == _of.c.address)))
+    .select_from(_r.outerjoin(_t, and_(_t.c.message_id == _r.c.message_id, _t.c.address == _r.c.address)))
     .where(
-        _of.c.message_id == _m.id,
-        _of.c.state == RecipientState.RELAYED,
+        _r.c.message_id == _m.id,
+        _r.c.state == RecipientState.RELAYED,
         func.coalesce(_t.c.state, "").not_in(sorted(ARRIVED)),
     )
 )
-_TRIED = _m.attempts > case((_m.state == _S.ACTIVE, 1), else_=0)
+_ATTEMPTED = _m.attempts > case((_m.state == _S.ACTIVE, 1), else_=0)
 _DUE = func.coalesce(_m.scheduled_at, _m.created_at)
 
 
@@ -64,10 +66,10 @@ def last_event_is(event: LastEvent, state: ColumnElement[str], now: float) -> Co
     holds: Mapping[_Condition, ColumnElement[bool]] = {
         "always": true(),
         "bounced": _BOUNCED,
-        "delivered": and_(_RELAYED, _ALL_ARRIVED),
+        "delivered": and_(_RELAYED, _ALL_DELIVERED),
         "relayed": _RELAYED,
         "ahead": moment < _DUE,
-        "late": or_(_TRIED, moment - _DUE >= DELAY_NOTICE_AFTER),
+        "late": or_(_ATTEMPTED, moment - _DUE >= DELAY_NOTICE_AFTER),
     }
     return (
         case(*((and_(state.in_(sorted(states)), holds[rule]), literal(given)) for states, rule, given in _TABLE))
@@ -79,19 +81,19 @@ def last_event(email: Email, now: float) -> LastEvent:
     """Return the event of an email that was read with its recipients. `now`: epoch seconds."""
     due = email.created_at if email.scheduled_at is None else email.scheduled_at
     relayed = is_relayed([recipient.state for recipient in email.recipients])
-    attempted = [one for one in email.recipients if one.state is not RecipientState.SUPPRESSED]
-    deliveries = [one.delivery and one.delivery.state for one in attempted]
+    sent_to = [recipient for recipient in email.recipients if recipient.state is not RecipientState.SUPPRESSED]
+    deliveries = [recipient.delivery and recipient.delivery.state for recipient in sent_to]
     holds: Mapping[_Condition, bool] = {
         "always": True,
         "bounced": DeliveryState.BOUNCED in deliveries,
         "delivered": relayed and all(state in ARRIVED for state in deliveries),
         "relayed": relayed,
         "ahead": now < due,
-        "late": email.tried or now - due >= DELAY_NOTICE_AFTER,
+        "late": email.attempted or now - due >= DELAY_NOTICE_AFTER,
     }
     return next(event for states, rule, event in _TABLE if email.state in states and holds[rule])
 
 
 def operator_event(email: Email, now: float) -> MessageState | LastEvent:
-    """Return the word of EVENTS for an email. `now`: epoch seconds."""
+    """Return the display state of an email, a member of EVENTS. `now`: epoch seconds."""
     return MessageState.HELD if email.state is MessageState.HELD else last_event(email, now)

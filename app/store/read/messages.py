@@ -1,4 +1,6 @@
-"""Queries of single messages, of due times, and of the recent sends of a mailbox. Writes nothing."""
+"""Queries of messages by id, of their contents, of their number by state, of the next due time of pools, and of the
+recent sends of a mailbox. Writes nothing.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -34,7 +36,7 @@ _TO = (
     .where(_r.message_id.in_(bindparam("ids", expanding=True)))
     .order_by(_r.message_id, _r.position)
 )
-_TRIED = (
+_ATTEMPTS = (
     select(attempts, _f.lease.label("marked"))
     .outerjoin(in_flight, and_(_f.message_id == _a.message_id, _f.lease == _a.lease))
     .where(_a.message_id == bindparam("id"))
@@ -55,7 +57,7 @@ ACTIVE_SENDS = (
     .join(messages, _m.id == _a.message_id)
     .where(_a.mailbox == bindparam("mailbox"), _a.ended_at.is_(None), _m.lease_until > bindparam("since"))
 )
-SENDS = union_all(_ENDED, ACTIVE_SENDS)  # an active send counts as at the end of its lease
+SENDS = union_all(_ENDED, ACTIVE_SENDS)  # with the time at which each counts: an active one at the end of its lease
 
 
 def get(connection: Connection, id: UUID, key_id: UUID | None) -> Email | None:
@@ -71,8 +73,8 @@ def emails(connection: Connection, ids: Sequence[UUID]) -> list[Email]:
     if not ids:
         return []
     rows = connection.execute(_THESE, {"ids": ids}).all()
-    of = _recipients(connection, ids)
-    return [_email(row, of[row.id], ()) for row in rows]
+    recipients_of = _recipients(connection, ids)
+    return [_email(row, recipients_of[row.id], ()) for row in rows]
 
 
 def find_ended(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
@@ -105,15 +107,15 @@ def _next_due(connection: Connection, pool: str) -> float | None:
 def sent_since(connection: Connection, mailbox: str, since: float) -> list[SendRecord]:
     """Return the messages this mailbox sent after `since` or is sending now, oldest first."""
     found = connection.execute(SENDS, {"mailbox": mailbox, "since": since})
-    sent = (SendRecord(at, recipients, phase in _COUNTED) for at, recipients, phase in found)
-    return sorted(sent, key=lambda one: one.at)
+    sends = (SendRecord(at, recipients, phase in _COUNTED) for at, recipients, phase in found)
+    return sorted(sends, key=lambda send: send.at)
 
 
 def _recipients(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[RecipientRecord]]:
-    of: dict[UUID, list[RecipientRecord]] = defaultdict(list)
+    found: dict[UUID, list[RecipientRecord]] = defaultdict(list)
     for row in connection.execute(_TO, {"ids": ids}):
-        of[row.message_id].append(_recipient(row))
-    return of
+        found[row.message_id].append(_recipient(row))
+    return found
 
 
 def _recipient(row: Row[*tuple[Any, ...]]) -> RecipientRecord:
@@ -125,7 +127,7 @@ def _recipient(row: Row[*tuple[Any, ...]]) -> RecipientRecord:
 
 
 def _attempts(connection: Connection, id: UUID) -> list[AttemptRecord]:
-    return [_attempt(row) for row in connection.execute(_TRIED, {"id": id})]
+    return [_attempt(row) for row in connection.execute(_ATTEMPTS, {"id": id})]
 
 
 def _attempt(row: Row[*tuple[Any, ...]]) -> AttemptRecord:
@@ -144,7 +146,9 @@ def _attempt(row: Row[*tuple[Any, ...]]) -> AttemptRecord:
     )
 
 
-def _email(row: Row[*tuple[Any, ...]], to: Sequence[RecipientRecord], tried: Sequence[AttemptRecord]) -> Email:
+def _email(
+    row: Row[*tuple[Any, ...]], to: Sequence[RecipientRecord], attempt_records: Sequence[AttemptRecord]
+) -> Email:
     return Email(
         id=row.id,
         key_id=row.key_id,
@@ -164,9 +168,9 @@ def _email(row: Row[*tuple[Any, ...]], to: Sequence[RecipientRecord], tried: Seq
         possible_duplicate=row.possible_duplicate,
         explanation=None if row.explanation is None else Explanation(**row.explanation),
         content_removed_at=row.content_removed_at,
-        tried=row.attempts > (row.state == MessageState.ACTIVE),
+        attempted=row.attempts > (row.state == MessageState.ACTIVE),
         recipients=tuple(to),
-        attempts=tuple(tried),
+        attempts=tuple(attempt_records),
     )
 
 

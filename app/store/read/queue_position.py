@@ -1,7 +1,7 @@
-"""Queue position of a waiting message, or of the next one, with the mailboxes of its pool and their recent sends.
+"""Queue position of a waiting message, or of one that a key would submit now, with the mailboxes of its pool.
 
-A position below EXACT_COUNT_LIMIT is counted; a larger one is estimated from the turns of the API keys, so that the
-cost does not grow with the queue.
+Fewer messages ahead than `exact` (EXACT_COUNT_LIMIT) are counted; more are estimated from the turns of the API keys, so
+that the cost does not grow with the queue. The recipients of the last 24 hours are read only for an estimate.
 """
 
 from uuid import UUID
@@ -17,12 +17,12 @@ from app.store.read.records import QueuePosition
 from app.store.records import LAST_ID
 from app.store.schema import READY, attempts, messages, turns
 
-EXACT_COUNT_LIMIT = 1_000  # messages that are counted one by one
+EXACT_COUNT_LIMIT = 1_000  # messages ahead; from this number on they are estimated
 
 _m, _t, _a = messages.c, turns.c, attempts.c
 _LANE = bindparam("in_lane", type_=_m.lane.type)
-_TURN = bindparam("at_turn", type_=_m.turn.type)
-_ID = bindparam("of", type_=_m.id.type)
+_TURN = bindparam("in_turn", type_=_m.turn.type)
+_ID = bindparam("this", type_=_m.id.type)
 
 _PLACE = select(_m.pool, _m.lane, _m.turn).where(_m.id == _ID)
 _LAST = select(_t.last).where(
@@ -35,20 +35,23 @@ def _count(*before: ColumnElement[bool]) -> Select[int]:
     return select(func.count()).select_from(found)
 
 
-_NEAR = (
+_COUNTS = (  # messages of higher lanes, of earlier turns, and of the same turn with an older id
     _count(_m.lane < _LANE),
     _count(_m.lane == _LANE, _m.turn < _TURN),
     _count(_m.lane == _LANE, _m.turn == _TURN, _m.id < _ID),
 )
 _KEYS = select(_t.last).where(_t.pool == bindparam("in_pool"), _t.lane == _LANE, _t.last >= bindparam("from_turn"))
 _RECIPIENTS = select(func.coalesce(func.sum(_a.recipients), 0)).where(
-    _a.mailbox == bindparam("by"), _a.ended_at > bindparam("since")
+    _a.mailbox == bindparam("sender"), _a.ended_at > bindparam("since")
 )
 
 
 def queue_position(connection: Connection, id: UUID, now: float, exact: int) -> QueuePosition | None:
-    """Return the position of a waiting message, estimated from `exact` on; None if there is no such message."""
-    place = connection.execute(_PLACE, {"of": id}).one_or_none()
+    """Return the position of a waiting message at `now` (epoch seconds); None if there is no such message.
+
+    The messages ahead are estimated if they are `exact` or more.
+    """
+    place = connection.execute(_PLACE, {"this": id}).one_or_none()
     if place is None:
         return None
     ahead = None if place.turn is None else _ahead(connection, id, place.pool, place.lane, place.turn, exact)
@@ -56,7 +59,7 @@ def queue_position(connection: Connection, id: UUID, now: float, exact: int) -> 
 
 
 def position_of_next(connection: Connection, lane_key: LaneKey, now: float) -> QueuePosition:
-    """Return the position of the message that this key would submit now."""
+    """Return the position of a message that the API key would submit at `now` (epoch seconds)."""
     pool, lane = lane_key.pool, lane_key.lane
     last = connection.execute(_LAST, {"pool": pool, "lane": lane, "key_id": lane_key.key_id}).scalar()
     turn = max(0 if last is None else last + 1, current_turn(connection, pool, lane))
@@ -65,19 +68,21 @@ def position_of_next(connection: Connection, lane_key: LaneKey, now: float) -> Q
 
 
 def _queue_position(connection: Connection, pool: str, ahead: int | None, now: float, exact: int) -> QueuePosition:
-    of_pool = [record for record in conditions.list_all(connection) if record.pool == pool]
-    deep = ahead is not None and ahead >= exact
+    mailboxes = [record for record in conditions.list_all(connection) if record.pool == pool]
+    is_estimate = ahead is not None and ahead >= exact
     return QueuePosition(
         ahead=ahead,
-        mailboxes=tuple(of_pool),
-        sent={one.name: _sent(connection, one, now) for one in of_pool},
-        recipients={one.name: _today(connection, one, now) if deep else 0 for one in of_pool},
+        mailboxes=tuple(mailboxes),
+        sent={mailbox.name: _sent_last_minute(connection, mailbox, now) for mailbox in mailboxes},
+        recipients={
+            mailbox.name: _recipients_last_day(connection, mailbox, now) if is_estimate else 0 for mailbox in mailboxes
+        },
     )
 
 
 def _ahead(connection: Connection, id: UUID, pool: str, lane: int, turn: int, exact: int) -> int:
-    values = {"in_pool": pool, "in_lane": lane, "at_turn": turn, "of": id, "exact": exact}
-    counted = sum(connection.execute(count, values).scalar_one() for count in _NEAR)
+    values = {"in_pool": pool, "in_lane": lane, "in_turn": turn, "this": id, "exact": exact}
+    counted = sum(connection.execute(count, values).scalar_one() for count in _COUNTS)
     if counted < exact:
         return counted
     before = sum(_estimated(connection, pool, higher, None) for higher in range(lane))
@@ -92,9 +97,9 @@ def _estimated(connection: Connection, pool: str, lane: int, turn: int | None) -
     return sum(min(last, last if turn is None else turn - 1) - current + 1 for last in lasts)
 
 
-def _sent(connection: Connection, mailbox: MailboxRecord, now: float) -> tuple[float, ...]:
-    return tuple(one.at for one in sent_since(connection, mailbox.name, now - MINUTE))
+def _sent_last_minute(connection: Connection, mailbox: MailboxRecord, now: float) -> tuple[float, ...]:
+    return tuple(send.at for send in sent_since(connection, mailbox.name, now - MINUTE))
 
 
-def _today(connection: Connection, mailbox: MailboxRecord, now: float) -> int:
-    return int(connection.execute(_RECIPIENTS, {"by": mailbox.name, "since": now - DAY}).scalar_one())
+def _recipients_last_day(connection: Connection, mailbox: MailboxRecord, now: float) -> int:
+    return int(connection.execute(_RECIPIENTS, {"sender": mailbox.name, "since": now - DAY}).scalar_one())

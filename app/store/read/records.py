@@ -1,4 +1,7 @@
-"""Arguments and results of the read queries: values that contain no SQL. Times are epoch seconds."""
+"""Arguments and results of the queries: selection and page of messages, counts, send history, queue position, backlog.
+
+The values contain no SQL. Times are epoch seconds.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +14,7 @@ from app.mail.suppression import Origin
 from app.store.mailboxes.records import MailboxRecord
 from app.store.records import FIRST_ID, LAST_ID, Email
 
-SCAN_LIMIT = 10_000
+SCAN_LIMIT = 10_000  # index entries read for one page, by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Selection:
     subject: str | None = None  # substring; case-insensitive
     start: UUID = FIRST_ID  # first id, inclusive
     end: UUID = LAST_ID  # last id, exclusive
-    scan_limit: int = SCAN_LIMIT  # index entries read for one page
+    scan_limit: int = SCAN_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,12 @@ class BoundedCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """Queue position of a waiting message, and the mailboxes of its pool."""
+    """Queue position of a message, and the mailboxes of its pool with their recent sends."""
 
     ahead: int | None  # messages that go before it; None: it is not due yet
     mailboxes: tuple[MailboxRecord, ...]
     sent: Mapping[str, Sequence[float]]  # by mailbox: send times in the last minute
-    recipients: Mapping[str, int]  # by mailbox: recipients of the last day; 0 while `ahead` is small
+    recipients: Mapping[str, int]  # by mailbox: recipients of the last day; 0 unless `ahead` is estimated
 
 
 WaitingKind = Literal["ready", "resting", "active", "held"]

@@ -36,7 +36,7 @@ def email(
         on_unknown=OnUnknown.RETRY_ONCE,
         possible_duplicate=False,
         explanation=None,
-        tried=tried,
+        attempted=tried,
         recipients=tuple(RecipientRecord(f"{n}@x.y", states[letter], None) for n, letter in enumerate(to)),
     )
 

@@ -169,7 +169,7 @@ async def test_coming_work_is_claimed_in_the_commit_that_stores_it(store_url: st
     count = commits.append
 
     def coming(hints: frozenset[WorkHint]) -> None:
-        if not claims and POOL in {hint.pool for hint in hints if hint.announced}:
+        if not claims and POOL in {hint.pool for hint in hints if hint.before_commit}:
             claims.append(asyncio.create_task(claim(store, 1000)))
 
     store = await Store.open(store_url, on_coming=coming)

@@ -134,7 +134,7 @@ async def test_a_list_knows_the_end_of_an_attempt(store: Store) -> None:
     for email in (await store.list_emails(Selection(), 100, NOW)).emails:
         alone = await store.get(email.id)
         assert alone is not None
-        assert email.tried is alone.tried is tried(alone)
+        assert email.attempted is alone.attempted is tried(alone)
 
 
 async def test_the_filter_by_recipient(store: Store) -> None:
