@@ -1,4 +1,7 @@
-"""One delivery attempt of one message, and its evaluation. A missing reply becomes an Attempt only here."""
+"""Delivery attempt of one message, login without a message, and the evaluation of an attempt.
+
+An error of a session, which has no reply, becomes an Attempt only here.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +21,7 @@ from app.store.records import AttemptLog, Claimed
 
 @frozen
 class Finished:
-    """Attempt that has ended, with everything that follows from it: the value from attempt to settlement to report."""
+    """Attempt that has ended, with its verdicts and settlement: passed from the attempt to settlement and reporting."""
 
     claimed: Claimed
     attempt: Attempt

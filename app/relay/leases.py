@@ -1,4 +1,4 @@
-"""Leases of this process's claimed messages: renewal, and recovery of expired ones.
+"""Leases of this process's claimed messages: renewal, recovery of expired ones, and end of messages past their expiry.
 
 A lease expires by the clock of the host that took it, so each replica recovers messages of the mailboxes that it owns;
 messages under way in another replica are put back at the take-over (app/store/queue/takeover.py).

@@ -1,4 +1,4 @@
-"""Mailbox: its condition and its limits. Admits messages and learns from verdicts; sends nothing.
+"""Mailbox of this replica: its condition, updated by verdicts, and its limits, which admit messages. Sends nothing.
 
 The rules of the condition are in app/mail/mailbox_health.py; this module applies clock, windows and circuit breaker.
 """

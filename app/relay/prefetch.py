@@ -13,7 +13,7 @@ from app.store.records import Claimed
 
 
 class PrefetchBuffer:
-    """Queue ordered by lane; at most `non_urgent_limit` non-urgent attempts run at a time."""
+    """Claimed messages ordered by lane; at most `non_urgent_limit` non-urgent attempts run at a time."""
 
     def __init__(self, non_urgent_limit: int) -> None:
         self.non_urgent_limit = non_urgent_limit
@@ -29,20 +29,20 @@ class PrefetchBuffer:
         """Add a message: urgent ones are taken first, others in this order."""
         self._count(claimed, 1)
         heapq.heappush(self._waiting, (claimed.lane.rank, next(self._serial), claimed))
-        self._hand_out()
+        self._assign_waiting()
 
     async def take(self) -> Claimed | None:
         """Return the next message that may be attempted; None once the buffer is closed and empty."""
         taker: asyncio.Future[Claimed | None] = asyncio.get_running_loop().create_future()
         self._takers.append(taker)
-        self._hand_out()
+        self._assign_waiting()
         return await taker
 
     def attempt_ended(self, claimed: Claimed) -> None:
         """Note the end of a message's attempt."""
         if claimed.lane is not Lane.URGENT:
             self._non_urgent_started -= 1
-            self._hand_out()
+            self._assign_waiting()
 
     def remove(self, claimed: Claimed) -> None:
         """Remove a message that is settled, given back, or left to recovery."""
@@ -54,15 +54,15 @@ class PrefetchBuffer:
         return bool(self._waiting)
 
     def close(self) -> None:
-        """Accept no more messages; the waiting ones are handed out regardless of their lane."""
+        """Return the waiting messages regardless of their lane, and then None to every `take`."""
         self._closed = True
-        self._hand_out()
+        self._assign_waiting()
 
     def _count(self, claimed: Claimed, change: int) -> None:
         self.total += change
         self.urgent += change if claimed.lane is Lane.URGENT else 0
 
-    def _hand_out(self) -> None:
+    def _assign_waiting(self) -> None:
         while self._takers:
             if self._may_start():
                 claimed = heapq.heappop(self._waiting)[2]

@@ -170,7 +170,7 @@ class MailboxWorker:
             settling.add_done_callback(self._settling.discard)
 
     async def _attempt(self, claimed: Claimed) -> Finished | None:
-        """Attempt the delivery and let the mailbox learn from it. None: it was not attempted."""
+        """Attempt the delivery and update the mailbox by its result. None: it was not attempted."""
         recipients = len(claimed.envelope.rcpt_to)
         if self._stopping.is_set() or not self._mailbox.is_open:
             self._mailbox.cancel(recipients)
@@ -269,7 +269,7 @@ class MailboxWorker:
         if (request := self._requested) and request != self._applied:
             self._mailbox.apply_operator_request(request)
             self._sessions.forget_failure()
-            await self._save_condition(heard=request.at)
+            await self._save_condition(fulfilled_request=request.at)
             self._applied = request
 
     async def _probe_login(self) -> bool:
@@ -282,12 +282,12 @@ class MailboxWorker:
         await self._save_condition()
         return attempt is None
 
-    async def _save_condition(self, heard: float | None = None) -> None:
-        """Store the condition if it has changed; `heard` is the time of the request that it answers."""
+    async def _save_condition(self, fulfilled_request: float | None = None) -> None:
+        """Store the condition if it has changed. `fulfilled_request`: time of the operator's request that led to it."""
         condition = self._mailbox.condition
-        if condition != self._saved_condition or heard is not None:
+        if condition != self._saved_condition or fulfilled_request is not None:
             self._apply_condition()
-            await self._store.save_condition(self._mailbox.name, self._wakeups.pool, condition, heard)
+            await self._store.save_condition(self._mailbox.name, self._wakeups.pool, condition, fulfilled_request)
             self._saved_condition = condition
 
     def _apply_condition(self) -> None:

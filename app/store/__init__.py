@@ -1,4 +1,6 @@
-"""Storage of messages, keys, mailboxes and webhooks: the only package with SQL. `Store` and the errors are public."""
+"""Storage of messages, keys, mailboxes and webhooks: the only package with SQL. `Store` and the errors are
+exported here; arguments and results of its methods are in the records modules.
+"""
 
 from app.store.errors import (
     AlreadyOwnedError,

@@ -1,6 +1,7 @@
-"""Erasure of ended emails: all personal data is replaced or removed, the rows stay. Others are never changed.
+"""Search for the emails of one address, and erasure of ended emails: personal data is replaced or removed, rows stay.
 
-Ids, times, states, numbers and Idempotency-Keys stay, so that statistics hold and a repeated request sends nothing.
+Emails that have not ended are never changed. Ids, times, states, numbers and Idempotency-Keys stay, so that statistics
+hold and a repeated request sends nothing.
 Suppressions that the emails caused are removed: they have the address and the server's text.
 One call erases a limited number of rows and bytes, because accepts wait for it.
 """

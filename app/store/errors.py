@@ -1,4 +1,6 @@
-"""Errors of the store. Each text is one line with the cause and its fix."""
+"""Errors of the store, each text one line with the cause and its fix, and the rule (`is_item_error`) that separates
+errors caused by the given values from errors of the database.
+"""
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
@@ -35,7 +37,7 @@ class StoreUnavailableError(StoreError):
     @classmethod
     def from_database(cls, error: DBAPIError) -> "StoreUnavailableError":
         """Return the error with the database's own message and the way to fix it."""
-        return cls(f"The database operation failed: {_words(error)}. {_fix(error)}")
+        return cls(f"The database operation failed: {_message(error)}. {_fix(error)}")
 
 
 # By the beginning of SQLite's error name or of PostgreSQL's SQLSTATE.
@@ -70,7 +72,7 @@ def is_item_error(error: Exception) -> bool:
     return isinstance(error, IntegrityError | DataError | ProgrammingError | NotSupportedError)
 
 
-def _words(error: DBAPIError) -> str:
+def _message(error: DBAPIError) -> str:
     lines = str(error.orig).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error.orig).__name__
 

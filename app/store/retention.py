@@ -124,7 +124,7 @@ def _remove_contents(connection: Connection, cutoffs: RetentionCutoffs) -> int:
 
 
 def _remove_messages(connection: Connection, cutoffs: RetentionCutoffs) -> int:
-    """Remove messages with their recipients, attempts and transcripts."""
+    """Remove messages with their recipients, attempts and reported deliveries."""
     rows = [{"of": id} for id in connection.execute(_WITHOUT_CONTENT, {"before": cutoffs.messages}).scalars()]
     for statement in _REMOVE:
         execute_many(connection, statement, rows)

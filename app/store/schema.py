@@ -1,4 +1,6 @@
-"""Definitions of all tables and indices. Times are epoch seconds; ids are UUIDv7, so they sort by age.
+"""Definitions of all tables and indices, and the conditions of the partial ones.
+
+Times are epoch seconds; ids are UUIDv7, so they sort by age.
 
 The queue's row is small: content is a row of its own, and what only people read is JSON. Every index that the queue
 works by is partial, so that it holds what waits or is under way and not what is over: its cost does not grow with

@@ -1,4 +1,4 @@
-"""Application of a page of rows: only rows that are new or changed reach the store.
+"""Application of a page of rows: only rows that are new or changed reach the store. Logs and metrics of the effects.
 
 A row whose attempt is not settled yet, or whose cause cannot be read now, is not remembered: the next pass reads it
 again.

@@ -1,4 +1,5 @@
 """Webhook dispatcher: claims due deliveries from the store, sends them, stores the results. At least once, in order.
+Every second it also publishes the delay notices that are due.
 
 The store alone is authoritative: a delivery that was claimed and not settled, because the process died, is due again
 when its lease expires, under the same id. Several processes may dispatch at the same time.

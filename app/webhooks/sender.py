@@ -1,4 +1,4 @@
-"""Webhook sender: one signed POST of one event to one endpoint.
+"""Webhook sender: one signed POST of one event to one endpoint, and its signatures.
 
 Signatures follow Standard Webhooks, by its own package; each is sent in two headers, because many receivers expect the
 names of Svix. Redirects are not followed and no proxy is used, so that only the endpoint receives the event.

@@ -1,4 +1,6 @@
-"""SQL of SQLite and PostgreSQL, where it differs from SQLAlchemy: clock, conditions, ON CONFLICT, batches of rows."""
+"""SQL in which SQLite, PostgreSQL and SQLAlchemy differ: clock, conditions, ON CONFLICT, statements for many rows, and
+texts that every database can store.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Engines of SQLite and PostgreSQL: URL, drivers, and settings of every connection. Contains no table.
+"""Engines of SQLite and PostgreSQL: database URL, driver, file, and settings of every connection. Contains no table.
 
 SQLite: the write-ahead log with `synchronous=FULL`, so a commit is on disk when it returns. Postern begins the
 transactions, not the driver: a writer takes the write lock at once (BEGIN IMMEDIATE), because a transaction that reads

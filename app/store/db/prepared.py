@@ -1,7 +1,7 @@
-"""SQLAlchemy Core statements that are compiled once and run on the driver's cursor. Contains no table.
+"""SQLAlchemy Core statements that are compiled once and run on the driver's cursor, and lists of ids for IN (...).
 
 Core's work around each execution costs more than SQLite needs for the statement. So the statements on the path of every
-message are compiled once per dialect, with Core's processing of values and Core's errors.
+message are compiled once per dialect, with Core's processing of values and Core's errors. Contains no table.
 """
 
 from collections import namedtuple

@@ -1,4 +1,7 @@
-"""UUIDv7 (RFC 9562 §5.7), the version of all ids, because they sort by age. Python's uuid has them from 3.14 on."""
+"""New ids, the lower bound of the ids of a time, and the time of an id.
+
+All ids are UUIDv7 (RFC 9562 §5.7), because they sort by age. Python's uuid has them from 3.14 on.
+"""
 
 import math
 import os

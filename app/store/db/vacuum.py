@@ -1,4 +1,6 @@
-"""Return of unused pages to the file system. SQLite only: a PostgreSQL server vacuums by itself.
+"""Return of unused pages to the file system, and removal of remains of deleted rows from the files.
+
+SQLite only: a PostgreSQL server vacuums by itself.
 
 SQLite reuses the pages of deleted rows, which costs less than new pages. So they are returned only if there are many:
 the file stays below 4/3 of its content plus MIN_FREE_PAGES.

@@ -1,4 +1,4 @@
-"""Audit of changes and refusals, written in the transaction of the change.
+"""Audit of changes and refusals: write in the transaction of the change, read by pages, prune.
 
 Equal refusals of a key are one row for each period, with a count, so that many refusals do not make many rows.
 """

@@ -1,10 +1,11 @@
-"""Ownership of mailboxes: one replica at a time, fenced by a token that grows with every change of the owner.
+"""Ownership of mailboxes: one replica at a time, fenced by a token that grows with every change of the owner; and
+heartbeats, by which a replica stays alive and reads the owners.
 
 A replica is alive until the end of the lease of its last heartbeat, by the database's clock; clocks of hosts do not
 matter. Other replicas take over the mailboxes of a dead one (takeover.py). It need not notice: the statement that
 claims checks the token (OWNED) under a lock that a take-over does not pass, and its claims are void once the take-over
-has committed. So the fence needs no statement of its own; a heartbeat needs three, however many mailboxes there are,
-and on PostgreSQL one that ends the backends of stopped processes, whose locks would prevent a take-over.
+has committed. So the check needs no statement of its own; a heartbeat needs three, however many mailboxes there
+are, and on PostgreSQL one that ends the backends of stopped processes, whose locks would prevent a take-over.
 """
 
 from collections.abc import Sequence

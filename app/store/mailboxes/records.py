@@ -1,4 +1,7 @@
-"""Records of mailboxes, replicas and quotas: values that contain no SQL. Times are epoch seconds."""
+"""Mailboxes as stored, their owners, hold requests and sends; replicas, their clocks, and the quota of a tenant.
+
+The values contain no SQL. Times are epoch seconds.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -34,7 +37,7 @@ class ClockSkew:
 
 @dataclass(frozen=True, slots=True)
 class MailboxOwner:
-    """A mailbox and its last owner; `replica` None: it was released, or is new. `token` is the fence."""
+    """A mailbox and its last owner; `replica` None: it was released, or is new. `token` is the fencing token."""
 
     mailbox: str
     replica: UUID | None

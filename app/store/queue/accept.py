@@ -1,8 +1,9 @@
-"""Stores accepted messages with recipients, contents and their Idempotency-Key, in one commit.
+"""Stores accepted messages with recipients, content, Idempotency-Key, webhook events and the charge of the rate limit,
+and cancels those they supersede (coalesce.py), all in one commit.
 
 The primary key of the Idempotency-Key's row, written in the same transaction, rejects a second request with the same
-key, within a group of requests and between processes. The API key's rate limit is charged in the same transaction, only
-for what is stored. A recipient on the suppression list is stored as suppressed; a message without others has ended.
+key, within a batch of requests and between processes. The API key's rate limit is charged only for what is stored. A
+recipient on the suppression list is stored as suppressed; a message without others has ended.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]
 
 
 def suppressed(connection: Connection, fresh: Sequence[Acceptance]) -> Suppressed:
-    """Return the suppressed recipients of new messages."""
+    """Return the suppressed recipients of new messages that are to be relayed and do not ignore the list."""
     checked = {one.id: one.message.envelope.rcpt_to for one in fresh if not (one.sunk or one.ignores_suppressions)}
     return lookup.suppressed(connection, checked, max((one.created_at for one in fresh), default=0.0))
 

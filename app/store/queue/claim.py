@@ -1,4 +1,5 @@
-"""Claims due messages for a worker: state, lease and open attempt in one transaction.
+"""Claims due messages for a worker: turn, state, lease and open attempt in one transaction, without recipients that
+were suppressed since. Also reads the pending recipients of messages.
 
 A message with a later due time gets its turn here, when it becomes due. So a claim finds the next messages at the front
 of an index, however many wait behind them.
@@ -35,7 +36,7 @@ _URGENT, _LAST = Lane.URGENT.rank, LANES[-1].rank
 class ClaimRequest:
     """Request of a worker for up to `limit` messages, at most `non_urgent` of them not urgent.
 
-    `fence` is the token under which its replica owns the mailbox. Times: epoch seconds.
+    `fence` is the fencing token under which its replica owns the mailbox. Times: epoch seconds.
     """
 
     pool: str
@@ -49,7 +50,7 @@ class ClaimRequest:
 
 _m, _r = messages.c, recipients.c
 
-_RISEN = PreparedStatement(
+_BECOME_DUE = PreparedStatement(
     select(_m.id, _m.lane, _m.key_id, _m.attempts)
     .where(RESTING, _m.pool == bindparam("pool"), _m.due_at <= bindparam("now"))
     .order_by(_m.due_at, _m.id)
@@ -101,9 +102,9 @@ _PENDING = PreparedStatement(
 )
 
 
-def claim(connection: Connection, demands: Sequence[ClaimRequest]) -> list[list[Claimed] | None]:
+def claim(connection: Connection, requests: Sequence[ClaimRequest]) -> list[list[Claimed] | None]:
     """Return for each request the claimed messages; None if another replica owns the mailbox."""
-    return [_claim(connection, demand) for demand in demands]
+    return [_claim(connection, request) for request in requests]
 
 
 def pending(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
@@ -115,54 +116,56 @@ def pending(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[str]
     return addresses
 
 
-def _claim(connection: Connection, demand: ClaimRequest) -> list[Claimed] | None:
-    _assign_turns(connection, demand)
+def _claim(connection: Connection, request: ClaimRequest) -> list[Claimed] | None:
+    _assign_turns(connection, request)
     claimed: list[Claimed] = []
     while not claimed:  # again, if all of them have ended because of the suppression list
-        found = _next(connection, demand)
+        found = _next(connection, request)
         if not found:
             return []
         waiting = pending(connection, [row.id for row in found])
-        ended = recheck.leave_out(connection, waiting, demand.now) if found[0].any_suppressed else ()
-        claimed = [_claimed(row, demand, waiting[row.id]) for row in found if row.id not in ended]
-    if not _TAKE.run(connection, [_taking(one, demand) for one in claimed]):
+        ended = recheck.leave_out(connection, waiting, request.now) if found[0].any_suppressed else ()
+        claimed = [_claimed(row, request, waiting[row.id]) for row in found if row.id not in ended]
+    if not _TAKE.run(connection, [_taking(one, request) for one in claimed]):
         return None
     _OPEN_ATTEMPT.run(connection, [_attempt_row(one) for one in claimed])
     return claimed
 
 
-def _assign_turns(connection: Connection, demand: ClaimRequest) -> None:
+def _assign_turns(connection: Connection, request: ClaimRequest) -> None:
     """Give a turn to what has become due: in line with its key's others, or at once if it has had its turn before."""
-    risen = _RISEN.all(connection, {"pool": demand.pool, "now": demand.now})
-    if not risen:
+    due = _BECOME_DUE.all(connection, {"pool": request.pool, "now": request.now})
+    if not due:
         return
-    first = [row for row in risen if row.attempts == 0]
-    turns = assign_turns(connection, [LaneKey(demand.pool, row.lane, row.key_id) for row in first])
+    first = [row for row in due if row.attempts == 0]
+    turns = assign_turns(connection, [LaneKey(request.pool, row.lane, row.key_id) for row in first])
     placed = [{"of": row.id, "place": turn} for row, turn in zip(first, turns, strict=True)]
-    again = {row.id: row.lane for row in risen if row.attempts > 0}
-    now = {lane: current_turn(connection, demand.pool, lane) for lane in set(again.values())}
+    again = {row.id: row.lane for row in due if row.attempts > 0}
+    now = {lane: current_turn(connection, request.pool, lane) for lane in set(again.values())}
     _PLACE.run(connection, placed + [{"of": id, "place": now[lane]} for id, lane in again.items()])
 
 
-def _next(connection: Connection, demand: ClaimRequest) -> list[Any]:
-    if demand.non_urgent >= demand.limit:
-        return _of_lanes(connection, demand, _URGENT, _LAST, demand.limit)
-    urgent = _of_lanes(connection, demand, _URGENT, _URGENT, demand.limit)
-    others = min(demand.non_urgent, demand.limit - len(urgent))
-    return urgent + (_of_lanes(connection, demand, _URGENT + 1, _LAST, others) if others else [])
+def _next(connection: Connection, request: ClaimRequest) -> list[Any]:
+    if request.non_urgent >= request.limit:
+        return _of_lanes(connection, request, _URGENT, _LAST, request.limit)
+    urgent = _of_lanes(connection, request, _URGENT, _URGENT, request.limit)
+    others = min(request.non_urgent, request.limit - len(urgent))
+    return urgent + (_of_lanes(connection, request, _URGENT + 1, _LAST, others) if others else [])
 
 
-def _of_lanes(connection: Connection, demand: ClaimRequest, first: int, last: int, limit: int) -> list[Any]:
-    return _NEXT.all(connection, {"pool": demand.pool, "first": first, "last": last, "now": demand.now, "limit": limit})
+def _of_lanes(connection: Connection, request: ClaimRequest, first: int, last: int, limit: int) -> list[Any]:
+    return _NEXT.all(
+        connection, {"pool": request.pool, "first": first, "last": last, "now": request.now, "limit": limit}
+    )
 
 
-def _claimed(row: Any, demand: ClaimRequest, addresses: Sequence[str]) -> Claimed:
+def _claimed(row: Any, request: ClaimRequest, addresses: Sequence[str]) -> Claimed:
     return Claimed(
         id=row.id,
         lease=uuid4(),
-        mailbox=demand.mailbox,
+        mailbox=request.mailbox,
         number=row.attempts + 1,
-        started_at=demand.now,
+        started_at=request.now,
         envelope=Envelope(row.mail_from, tuple(addresses), row.smtputf8),
         message_id=row.message_id,
         size=row.size,
@@ -173,13 +176,13 @@ def _claimed(row: Any, demand: ClaimRequest, addresses: Sequence[str]) -> Claime
     )
 
 
-def _taking(claimed: Claimed, demand: ClaimRequest) -> dict[str, Any]:
+def _taking(claimed: Claimed, request: ClaimRequest) -> dict[str, Any]:
     return {
         "taken": claimed.id,
         "token": claimed.lease,
-        "until": demand.lease_until,
-        "by": demand.mailbox,
-        "fence": demand.fence,
+        "until": request.lease_until,
+        "by": request.mailbox,
+        "fence": request.fence,
     }
 
 

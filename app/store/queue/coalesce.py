@@ -1,6 +1,6 @@
-"""Newest wins: of a key's waiting messages with one `coalesce` value, the newest is kept and the others are cancelled.
+"""Coalescing: of an API key's waiting messages of one pool with one `coalesce` value, the newest supersedes the others.
 
-It goes when the first of them would have gone: else a caller that never stops would never be served.
+It inherits their first turn in its lane: else a caller that always submits newer ones would never have one sent.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ _m = messages.c
 _SAME = (COALESCING, _m.key_id == bindparam("key"), _m.coalesce == bindparam("value"), _m.pool == bindparam("of"))
 
 _FIRST = PreparedStatement(select(func.min(_m.turn).label("turn")).where(*_SAME, _m.lane == bindparam("in_lane")))
-_WHO = PreparedStatement(select(_m.id).where(*_SAME, _m.id != bindparam("newest")))
+_SUPERSEDED_IDS = PreparedStatement(select(_m.id).where(*_SAME, _m.id != bindparam("newest")))
 _SUPERSEDE = PreparedStatement(
     update(messages)
     .where(*_SAME, _m.id != bindparam("newest"))
@@ -53,7 +53,7 @@ def supersede(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID,
     ]
     if not rows:
         return {}
-    replaced = {row["newest"]: [found.id for found in _WHO.all(connection, row)] for row in rows}
+    replaced = {row["newest"]: [found.id for found in _SUPERSEDED_IDS.all(connection, row)] for row in rows}
     _SUPERSEDE.run(connection, rows)
     outbox.ended(connection, {id: row["now"] for row in rows for id in replaced[row["newest"]]})
     return replaced

@@ -1,4 +1,4 @@
-"""Publishes delay events for messages that have waited for DELAY_NOTICE_AFTER, once for each."""
+"""Publishes webhook events of a delay for messages that have waited for DELAY_NOTICE_AFTER, once for each due time."""
 
 from collections.abc import Sequence
 from typing import Any

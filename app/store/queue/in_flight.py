@@ -1,4 +1,5 @@
-"""Messages under way, in a small table: each is there from the mark of its final dot to its settlement.
+"""Table of messages under way, each from the mark of its final dot to its settlement, with the outcome of its attempt
+once it is known; and the forms in which outcomes are stored, here and in the other tables.
 
 A settlement touches some ten pages, most of which neighbouring settlements share. So it may wait for others, while its
 outcome is durable here with the next mark: at any time each session has at most one message whose outcome only memory
@@ -23,7 +24,7 @@ from app.store.schema import ACTIVE, in_flight, messages
 
 
 class LeaseProof(Protocol):
-    """Proof of the lease on a message: a Claimed, or a row of an expired lease."""
+    """Id, lease and attempt number of a claimed message: a Claimed, or a row of an expired lease."""
 
     @property
     def id(self) -> UUID: ...

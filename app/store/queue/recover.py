@@ -1,4 +1,4 @@
-"""Recovers messages with expired leases, and ends messages past their expiry."""
+"""Recovers messages with expired leases or, for a take-over, messages of a mailbox; ends messages past their expiry."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
-"""Take-over of a mailbox: its fence grows, and its active messages are requeued as after a lost connection.
+"""Take-over of a mailbox: its fencing token grows, and its active messages are requeued as after a lost connection.
 
 Both happen in one commit. After it the former owner cannot claim, mark a final dot or settle; everything that it may
-have sent is known to the new owner. A take-over does not wait for locks: if rows are locked, it is tried again later.
+have sent is known to the new owner. A take-over does not wait for locks: if rows are locked, it is repeated later.
 """
 
 import math

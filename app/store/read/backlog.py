@@ -71,7 +71,7 @@ _PENDING = select(func.count(), func.min(_pending.c.next_at)).select_from(_pendi
 
 
 def backlog(connection: Connection, pools: Sequence[str], now: float) -> Backlog:
-    """Return the backlog of these pools at `now` (epoch seconds)."""
+    """Return the numbers of these pools, of all webhooks and of the suppression list at `now` (epoch seconds)."""
     waiting = Counter({Waiting(pool, lane, kind): 0 for pool in pools for lane in LANES for kind in WAITING_KINDS})
     oldest: dict[tuple[str, Lane], float] = {}
     for pool in pools:

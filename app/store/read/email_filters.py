@@ -1,4 +1,5 @@
-"""Filters of an email list as text, for GET /emails, the console and the command line.
+"""Filters of an email list: rules for their texts, and the Selection of their values, for GET /emails, the console and
+the command line.
 
 A rule returns the value of one filter, or raises ValueError with a sentence for its error.
 """

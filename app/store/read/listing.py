@@ -1,4 +1,6 @@
-"""Lists of messages by filters, page by page, and their numbers. The cost does not grow with the number of messages.
+"""Pages of the messages that match filters, and their number, also by display state.
+
+The cost does not grow with the number of messages.
 
 A page is a scan of one index in the order of the ids, the order of acceptance. Conditions that the index does not cover
 are checked on each message, and a page ends after `scan_limit` of them, even if it is short or empty; the next page

@@ -1,4 +1,4 @@
-"""Use of Exchange's limits by each mailbox, counted as the relay counts it. Reads only."""
+"""Usage of each mailbox's limits, counted as the relay counts it, and the history of its sends. Reads only."""
 
 from collections.abc import Sequence
 

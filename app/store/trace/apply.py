@@ -1,6 +1,6 @@
 """Applies what the trace or a non-delivery report says: states, events, held emails, suppressions, in one commit.
 
-A report that was applied changes nothing when it is applied again, so a reader may read rows as often as it wants.
+A report that was applied changes nothing when it is applied again, so rows may be read any number of times.
 """
 
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""Search for the emails and recipients of trace rows, in a few queries for a page of rows."""
+"""Search for the emails and recipients of trace rows and non-delivery reports, in a few queries for a page of them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,8 +59,8 @@ class Matcher:
 
     def __init__(self, connection: Connection, reports: Iterable[Report], scope: Scope, *, lock: bool = False) -> None:
         """`lock`: no other transaction changes these emails until the commit."""
-        called = {report.row.message_id for report in reports}
-        self._emails = find_emails(connection, called, scope, lock=lock)
+        message_ids = {report.row.message_id for report in reports}
+        self._emails = find_emails(connection, message_ids, scope, lock=lock)
         self._recipients = _recipients(connection, self._emails)
         self._known = {row.message_id for row in self._emails.values()}
 
@@ -89,10 +89,10 @@ def matches(connection: Connection, reports: Sequence[Report], scope: Scope) -> 
 
 
 def find_emails(
-    connection: Connection, called: Iterable[str], scope: Scope, *, lock: bool = False
+    connection: Connection, message_ids: Iterable[str], scope: Scope, *, lock: bool = False
 ) -> dict[UUID, Row[*tuple[Any, ...]]]:
     """Return the emails with these Message-IDs, by id. `lock`: see Matcher."""
-    names = sorted(called)
+    names = sorted(message_ids)
     ids = {id for name in names if (id := email_id(name))}
     for start in range(0, len(names), _WIDTH):
         ids.update(connection.execute(_CALLERS, {"called": names[start : start + _WIDTH]}).scalars())

@@ -1,4 +1,6 @@
-"""Lease of the reader of a tenant's message trace, and its progress. One replica reads at a time.
+"""Lease of the reader of a tenant's message trace or of a mailbox's reports, and its progress in the trace.
+
+One replica reads at a time.
 
 The lease counts by the database's clock. A change of the holder raises the token, which every write of the reader
 checks under a lock; so a replica that lost the lease writes nothing.

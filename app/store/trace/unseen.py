@@ -1,4 +1,5 @@
-"""Held emails that Exchange's trace does not contain: they are explained, or sent again where the policy says so.
+"""Held emails with an unknown outcome: the time of the oldest, and those that Exchange's trace should contain and does
+not. These get an explanation, or are sent again if the pool's setting or the key's policy says so.
 
 An email is never sent again after its expiry, nor if the trace has a row of any of its recipients.
 """

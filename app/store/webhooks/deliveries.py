@@ -1,7 +1,8 @@
-"""Queues of webhook deliveries, one per endpoint: claim, settle, recover, replay. At least once, in order per subject.
+"""Queues of webhook deliveries, one per endpoint: claim, settle, recover, replay, prune with the events.
 
-A claimed delivery is due again when its lease expires, so none is lost with the process that claimed it. Only the first
-pending delivery of a subject is claimed; the later ones are postponed until it is delivered or given up.
+Delivery is at least once, in order per subject. A claimed delivery is due again when its lease expires,
+so none is lost with the process that claimed it. Only the first pending delivery of a subject is claimed; the later
+ones are postponed until it is delivered or given up.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""Outbox of webhook events, written in the transaction of the change that they report. Sends nothing.
+"""Outbox of webhook events, written in the transaction of the change that they report, and schedule of delay notices.
 
-Without an enabled webhook it costs one query of an empty index for each group of writes. An event without a subscriber
-is not stored.
+Sends nothing. Without an enabled webhook it costs one query of an empty index for each batch of writes. An event
+without a subscriber is not stored.
 """
 
 from collections import defaultdict
