@@ -80,8 +80,8 @@ class Found:
 _m, _r, _a = messages.c, recipients.c, attempts.c
 _t, _d, _e = traces.c, webhook_deliveries.c, webhook_events.c
 _IDS: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
-_IDS_AS_TEXT: BindParameter[list[str]] = bindparam("hex", expanding=True)
-_OF: BindParameter[UUID] = bindparam("of")
+_IDS_AS_TEXT: BindParameter[list[str]] = bindparam("subjects", expanding=True)
+_ROW: BindParameter[UUID] = bindparam("row_id")
 
 _FOUND = (
     select(_m.id, _m.state, _m.size, _m.mail_from, _m.message_id, _m.head, _m.explanation, _m.content_removed_at)
@@ -99,17 +99,17 @@ _RECIPIENTS_OF_PART = select(_r.message_id, _r.address).where(
     _r.message_id > bindparam("after"), _r.message_id <= bindparam("last")
 )
 
-_REMOVE_SUPPRESSION = delete(suppressions).where(suppressions.c.source_id == _OF)
-_REMOVE_CANDIDATE = delete(suppression_candidates).where(suppression_candidates.c.email_id == _OF)
-_REMOVE_CONTENT = delete(contents).where(contents.c.message_id == _OF)
-_ERASE_MESSAGE = update(messages).where(_m.id == _OF).values(coalesce=None)
-_ERASE_RECIPIENT = update(recipients).where(_r.message_id == _OF, _r.address == bindparam("was"))
-_ERASE_TRACE = update(traces).where(_t.message_id == _OF, _t.address == bindparam("was"))
+_REMOVE_SUPPRESSION = delete(suppressions).where(suppressions.c.source_id == _ROW)
+_REMOVE_CANDIDATE = delete(suppression_candidates).where(suppression_candidates.c.email_id == _ROW)
+_REMOVE_CONTENT = delete(contents).where(contents.c.message_id == _ROW)
+_ERASE_MESSAGE = update(messages).where(_m.id == _ROW).values(coalesce=None)
+_ERASE_RECIPIENT = update(recipients).where(_r.message_id == _ROW, _r.address == bindparam("former_address"))
+_ERASE_TRACE = update(traces).where(_t.message_id == _ROW, _t.address == bindparam("former_address"))
 _ERASE_ATTEMPT = (
-    update(attempts).where(_a.message_id == _OF, _a.number == bindparam("which")).values(detail=None, dialogue=[])
+    update(attempts).where(_a.message_id == _ROW, _a.number == bindparam("row_number")).values(detail=None, dialogue=[])
 )
-_ERASE_DELIVERY = update(webhook_deliveries).where(_d.number == bindparam("which"))
-_ERASE_EVENT = update(webhook_events).where(_e.id == _OF)
+_ERASE_DELIVERY = update(webhook_deliveries).where(_d.number == bindparam("row_number"))
+_ERASE_EVENT = update(webhook_events).where(_e.id == _ROW)
 
 
 def erase(connection: Connection, batch: Sequence[Erasure]) -> list[dict[UUID, EraseOutcome | MessageState]]:
@@ -180,13 +180,18 @@ def _erase(connection: Connection, chosen: Mapping[UUID, _Row], now: float) -> N
     for row in connection.execute(_RECIPIENTS, ids).all():
         placeholders[row.message_id][row.address] = new = erasure.placeholder_address(row.position)
         changed.append(
-            {"of": row.message_id, "was": row.address, "address": new, "reply": erasure.erase_reply(row.reply)}
+            {
+                "row_id": row.message_id,
+                "former_address": row.address,
+                "address": new,
+                "reply": erasure.erase_reply(row.reply),
+            }
         )
     erased = {id: _message(row, [*placeholders[id]], now) for id, row in chosen.items()}
     traced = [_trace(row, placeholders[row.message_id]) for row in connection.execute(_TRACES, ids)]
     tried = [_attempt(row, placeholders[row.message_id]) for row in connection.execute(_ATTEMPTS, ids)]
     for statement in (_REMOVE_CONTENT, _REMOVE_SUPPRESSION, _REMOVE_CANDIDATE):
-        execute_many(connection, statement, [{"of": id} for id in chosen])
+        execute_many(connection, statement, [{"row_id": id} for id in chosen])
     execute_many(connection, _ERASE_MESSAGE, [*erased.values()])
     execute_many(connection, _ERASE_RECIPIENT, changed)
     execute_many(connection, _ERASE_ATTEMPT, tried)
@@ -196,7 +201,7 @@ def _erase(connection: Connection, chosen: Mapping[UUID, _Row], now: float) -> N
 
 def _message(row: _Row, addresses: Sequence[str], now: float) -> dict[str, Any]:
     return {
-        "of": row.id,
+        "row_id": row.id,
         "head": erasure.erase_head(row.head, row.mail_from),
         "message_id": erasure.erase_message_id(row.message_id, addresses, str(row.id)),
         "explanation": _MARK,
@@ -206,13 +211,18 @@ def _message(row: _Row, addresses: Sequence[str], now: float) -> dict[str, Any]:
 
 def _trace(row: _Row, placeholders: Mapping[str, str]) -> dict[str, Any]:
     address = placeholders.get(row.address, erasure.ADDRESS)
-    return {"of": row.message_id, "was": row.address, "address": address, "cause": erasure.erase_reply(row.cause) or ""}
+    return {
+        "row_id": row.message_id,
+        "former_address": row.address,
+        "address": address,
+        "cause": erasure.erase_reply(row.cause) or "",
+    }
 
 
 def _attempt(row: _Row, placeholders: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "of": row.message_id,
-        "which": row.number,
+        "row_id": row.message_id,
+        "row_number": row.number,
         "replies": [erasure.erase_reply(one) or "" for one in row.replies],
         "verdicts": {placeholders.get(to, erasure.ADDRESS): verdict for to, verdict in row.verdicts.items()},
     }
@@ -226,8 +236,10 @@ def _erase_events(
 ) -> None:
     """Erase the payloads of webhook events, sent or pending, and the stored responses of endpoints."""
     by_subject = {id.hex: id for id in chosen}
-    rows = connection.execute(_DELIVERIES, {"hex": [*by_subject]}).all()
-    histories = [{"which": row.number, "history": [[at, status, ""] for at, status, _ in row.history]} for row in rows]
+    rows = connection.execute(_DELIVERIES, {"subjects": [*by_subject]}).all()
+    histories = [
+        {"row_number": row.number, "history": [[at, status, ""] for at, status, _ in row.history]} for row in rows
+    ]
     execute_many(connection, _ERASE_DELIVERY, histories)
     email_of = {row.event_id: by_subject[row.subject] for row in rows}
     payloads = []
@@ -235,5 +247,5 @@ def _erase_events(
         id = email_of[event.id]
         addresses = {address.lower(): new for address, new in placeholders[id].items()}
         new = erasure.erase_payload(event.payload, chosen[id].mail_from, message_ids[id], addresses)
-        payloads.append({"of": event.id, "payload": new})
+        payloads.append({"row_id": event.id, "payload": new})
     execute_many(connection, _ERASE_EVENT, payloads)

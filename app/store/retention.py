@@ -70,10 +70,10 @@ _USED_KEYS = (
     .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
 )
-_REMOVE_CONTENT = delete(contents).where(contents.c.message_id == bindparam("of"))
-_MARK = update(messages).where(_m.id == bindparam("of"))
+_REMOVE_CONTENT = delete(contents).where(contents.c.message_id == bindparam("message"))
+_MARK = update(messages).where(_m.id == bindparam("message"))
 _REMOVE = tuple(  # in this order, so that no foreign key causes another search
-    delete(table).where(column == bindparam("of"))
+    delete(table).where(column == bindparam("message"))
     for table, column in (
         (traces, traces.c.message_id),
         (recipients, recipients.c.message_id),
@@ -82,7 +82,7 @@ _REMOVE = tuple(  # in this order, so that no foreign key causes another search
     )
 )
 _REMOVE_KEY = delete(idempotency).where(
-    *(_k.key_id == bindparam("of"), _k.endpoint == bindparam("at"), _k.key == bindparam("name")),
+    *(_k.key_id == bindparam("api_key"), _k.endpoint == bindparam("route"), _k.key == bindparam("called")),
     _k.created_at <= bindparam("before"),
 )
 
@@ -114,7 +114,7 @@ def _remove_contents(connection: Connection, cutoffs: RetentionCutoffs) -> int:
     found = connection.execute(_WITH_CONTENT, {"before": cutoffs.contents}).all()
     sums = accumulate(row.size for row in found)
     rows = [
-        {"of": row.id}
+        {"message": row.id}
         for row, so_far in zip(found, sums, strict=True)
         if so_far <= cutoffs.batch_bytes or row is found[0]
     ]
@@ -125,7 +125,7 @@ def _remove_contents(connection: Connection, cutoffs: RetentionCutoffs) -> int:
 
 def _remove_messages(connection: Connection, cutoffs: RetentionCutoffs) -> int:
     """Remove messages with their recipients, attempts and reported deliveries."""
-    rows = [{"of": id} for id in connection.execute(_WITHOUT_CONTENT, {"before": cutoffs.messages}).scalars()]
+    rows = [{"message": id} for id in connection.execute(_WITHOUT_CONTENT, {"before": cutoffs.messages}).scalars()]
     for statement in _REMOVE:
         execute_many(connection, statement, rows)
     return len(rows)
@@ -134,6 +134,6 @@ def _remove_messages(connection: Connection, cutoffs: RetentionCutoffs) -> int:
 def _remove_keys(connection: Connection, cutoffs: RetentionCutoffs) -> int:
     before = cutoffs.now - IDEMPOTENCY_RETENTION
     found = connection.execute(_USED_KEYS, {"before": before})
-    rows = [{"of": row.key_id, "at": row.endpoint, "name": row.key, "before": before} for row in found]
+    rows = [{"api_key": row.key_id, "route": row.endpoint, "called": row.key, "before": before} for row in found]
     execute_many(connection, _REMOVE_KEY, rows)
     return len(rows)

@@ -9,7 +9,7 @@ from app.store.db.dialect import upsert
 from app.store.schema import ended_sessions
 
 _REMOVE_EXPIRED = delete(ended_sessions).where(ended_sessions.c.until <= bindparam("now"))
-_ONE = select(ended_sessions.c.id).where(ended_sessions.c.id == bindparam("of"))
+_ONE = select(ended_sessions.c.id).where(ended_sessions.c.id == bindparam("session"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +31,4 @@ def end(connection: Connection, batch: Sequence[EndedSession]) -> list[None]:
 
 def has_ended(connection: Connection, id: str) -> bool:
     """Return whether the session of this id was logged out."""
-    return connection.execute(_ONE, {"of": id}).first() is not None
+    return connection.execute(_ONE, {"session": id}).first() is not None

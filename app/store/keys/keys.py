@@ -35,7 +35,7 @@ HANDLE_LENGTH = 8  # bytes of a hash that are indexed
 _k, _s = api_keys.c, api_key_secrets.c
 _OF_POLICY = frozenset(field.name for field in fields(Policy))
 
-_THAT = _k.id == bindparam("of")
+_THAT = _k.id == bindparam("api_key")
 _ONE = select(api_keys).where(_THAT)
 _UPDATE = update(api_keys).where(_THAT)
 _REVOKE = _UPDATE.where(_k.revoked_at.is_(None))
@@ -50,7 +50,7 @@ _BY_HANDLE = (
 _SECRETS = select(_s.key_id, _s.created_at, _s.expires_at)
 _REPLACE = (
     update(api_key_secrets)
-    .where(_s.key_id == bindparam("of"), or_(_s.expires_at.is_(None), _s.expires_at > bindparam("until")))
+    .where(_s.key_id == bindparam("api_key"), or_(_s.expires_at.is_(None), _s.expires_at > bindparam("until")))
     .values(expires_at=bindparam("until"))
 )
 
@@ -63,7 +63,7 @@ def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
     )
     audit.write(
         connection,
-        [_entry(Action.KEY_CREATED, it.key.id, it.key.created_at, it.by, _created_details(it)) for it in batch],
+        [_entry(Action.KEY_CREATED, new.key.id, new.key.created_at, new.by, _created_details(new)) for new in batch],
     )
     return [None] * len(batch)
 
@@ -71,7 +71,7 @@ def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
 @per_argument
 def revise(connection: Connection, one: KeyRevision) -> Key | None:
     """Change a key and return it; None if it does not exist. Raises PolicyError for conflicting fields."""
-    row = connection.execute(_ONE.with_for_update(), {"of": one.id}).one_or_none()
+    row = connection.execute(_ONE.with_for_update(), {"api_key": one.id}).one_or_none()
     if row is None:
         return None
     before = _key(row)
@@ -79,7 +79,7 @@ def revise(connection: Connection, one: KeyRevision) -> Key | None:
     others = {name: value for name, value in one.changes.items() if name not in _OF_POLICY}
     after = replace(before, **others, policy=validate(replace(before.policy, **policy)))
     if after != before:
-        connection.execute(_UPDATE.values(_changeable(after)), {"of": one.id})
+        connection.execute(_UPDATE.values(_changeable(after)), {"api_key": one.id})
         changed = _difference(_audited_fields(before), _audited_fields(after))
         audit.write(connection, [_entry(Action.KEY_UPDATED, one.id, one.now, one.by, {"name": after.name, **changed})])
     return after
@@ -88,10 +88,10 @@ def revise(connection: Connection, one: KeyRevision) -> Key | None:
 @per_argument
 def rotate(connection: Connection, one: KeyRotation) -> bool:
     """Give a key a new secret; return whether it exists and is not revoked."""
-    row = connection.execute(_ONE.with_for_update(), {"of": one.id}).one_or_none()
+    row = connection.execute(_ONE.with_for_update(), {"api_key": one.id}).one_or_none()
     if row is None or row.revoked_at is not None:
         return False
-    connection.execute(_REPLACE, {"of": one.id, "until": one.old_until})
+    connection.execute(_REPLACE, {"api_key": one.id, "until": one.old_until})
     connection.execute(insert(api_key_secrets), _secret_row(one.id, one.digest, one.now))
     details = {"name": row.name, "old_secret_until": one.old_until}
     audit.write(connection, [_entry(Action.KEY_ROTATED, one.id, one.now, one.by, details)])
@@ -101,9 +101,9 @@ def rotate(connection: Connection, one: KeyRotation) -> bool:
 @per_argument
 def revoke(connection: Connection, one: Revocation) -> bool:
     """Revoke a key; return whether it existed and was not revoked before."""
-    done = connection.execute(_REVOKE, {"of": one.id, "revoked_at": one.now}).rowcount == 1
+    done = connection.execute(_REVOKE, {"api_key": one.id, "revoked_at": one.now}).rowcount == 1
     if done:
-        name = connection.execute(_ONE, {"of": one.id}).one().name
+        name = connection.execute(_ONE, {"api_key": one.id}).one().name
         audit.write(connection, [_entry(Action.KEY_REVOKED, one.id, one.now, one.by, {"name": name})])
     return done
 
@@ -111,7 +111,7 @@ def revoke(connection: Connection, one: Revocation) -> bool:
 def touch(connection: Connection, batch: Sequence[tuple[UUID, float]]) -> list[None]:
     """Record the use of keys at these times."""
     for id, at in sorted(batch):  # one lock order everywhere: no deadlock
-        connection.execute(_TOUCH, {"of": id, "at": at})
+        connection.execute(_TOUCH, {"api_key": id, "at": at})
     return [None] * len(batch)
 
 
@@ -126,7 +126,7 @@ def list_all(connection: Connection) -> list[KeyRecord]:
 
 def get(connection: Connection, id: UUID) -> KeyRecord | None:
     """Return one key; None if there is none of this id."""
-    row = connection.execute(_ONE, {"of": id}).one_or_none()
+    row = connection.execute(_ONE, {"api_key": id}).one_or_none()
     if row is None:
         return None
     secrets = connection.execute(_SECRETS.where(_s.key_id == id))

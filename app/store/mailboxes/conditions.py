@@ -48,8 +48,12 @@ _OWNER = (
 _ALL = select(mailboxes, _OWNER).order_by(_b.name)
 _ONE = select(mailboxes, _OWNER).where(_b.name == bindparam("name"))
 _REQUESTS = select(_b.name, _b.wish_at, _b.wish_hold, _b.wish_reason).where(_b.wish_at.is_not(None))
-_FULFIL = update(mailboxes).where(_b.name == bindparam("of"), _b.wish_at == bindparam("fulfilled")).values(wish_at=None)
-_REQUEST = update(mailboxes).where(_b.name == bindparam("of"))
+_FULFIL = (
+    update(mailboxes)
+    .where(_b.name == bindparam("mailbox_name"), _b.wish_at == bindparam("fulfilled_request"))
+    .values(wish_at=None)
+)
+_REQUEST = update(mailboxes).where(_b.name == bindparam("mailbox_name"))
 
 
 def save_condition(connection: Connection, batch: Sequence[SaveCondition]) -> list[None]:
@@ -61,7 +65,7 @@ def save_condition(connection: Connection, batch: Sequence[SaveCondition]) -> li
         statement = upsert(connection.dialect.name, mailboxes).values(values)
         connection.execute(statement.on_conflict_do_update(index_elements=[_b.name], set_=values))
         if one.fulfilled_request is not None:
-            connection.execute(_FULFIL, {"of": one.name, "fulfilled": one.fulfilled_request})
+            connection.execute(_FULFIL, {"mailbox_name": one.name, "fulfilled_request": one.fulfilled_request})
         was = before.condition if before else None
         outbox.mailbox_changed(connection, listeners, one.name, one.pool, was, one.condition)
     return [None] * len(batch)
@@ -108,7 +112,12 @@ def _columns(condition: MailboxCondition) -> dict[str, Any]:
 
 
 def _request_columns(one: RequestHold) -> dict[str, Any]:
-    return {"of": one.name, "wish_at": one.request.at, "wish_hold": one.request.hold, "wish_reason": one.request.reason}
+    return {
+        "mailbox_name": one.name,
+        "wish_at": one.request.at,
+        "wish_hold": one.request.hold,
+        "wish_reason": one.request.reason,
+    }
 
 
 def _record(row: Row[*tuple[Any, ...]]) -> MailboxRecord:

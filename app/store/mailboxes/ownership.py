@@ -41,11 +41,11 @@ _OWNERS = select(_o.mailbox, _o.replica, _o.token).order_by(_o.mailbox)
 _RELEASE = update(owners).values(replica=None, token=_o.token + 1)
 _MINE = (
     select(_o.mailbox)
-    .where(_o.mailbox == bindparam("of"), _o.token == bindparam("under"))
+    .where(_o.mailbox == bindparam("mailbox_name"), _o.token == bindparam("fence"))
     .with_for_update(skip_locked=True)
     .scalar_subquery()
 )
-_LEAVE = delete(replicas).where(_r.id == bindparam("of"))
+_LEAVE = delete(replicas).where(_r.id == bindparam("replica_id"))
 _FORGET = delete(replicas).where(_r.until < DatabaseNow() - REPLICA_RETENTION)
 
 
@@ -72,14 +72,15 @@ def release(connection: Connection, batch: Sequence[tuple[str, int]]) -> list[bo
     """Release mailboxes that are owned under these tokens; return for each whether it was."""
     statement = _RELEASE.where(_o.mailbox == _MINE)
     return [
-        connection.execute(statement, {"of": mailbox, "under": token}).rowcount == 1 for mailbox, token in sorted(batch)
+        connection.execute(statement, {"mailbox_name": mailbox, "fence": token}).rowcount == 1
+        for mailbox, token in sorted(batch)
     ]
 
 
 @per_argument
 def leave(connection: Connection, replica: UUID) -> None:
     """Remove a replica."""
-    connection.execute(_LEAVE, {"of": replica})
+    connection.execute(_LEAVE, {"replica_id": replica})
 
 
 def _cluster_view(connection: Connection) -> ClusterView:

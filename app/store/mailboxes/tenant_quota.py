@@ -18,7 +18,7 @@ _NIL = UUID(int=0)  # row that is locked during a draw
 _LOCK = select(_c.id).where(_c.id == _NIL).with_for_update(skip_locked=True)
 _GIVE_BACK = (
     update(allowances)
-    .where(_c.id == bindparam("of"))
+    .where(_c.id == bindparam("grant"))
     .values(recipients=_c.recipients - bindparam("unused", type_=_c.recipients.type))
 )
 _FORGET = delete(allowances).where(_c.until <= DatabaseNow())
@@ -35,7 +35,7 @@ def draw_quota(connection: Connection, request: QuotaRequest) -> QuotaGrant | No
     if connection.execute(_LOCK).scalar() is None:
         return None
     if request.before is not None:
-        connection.execute(_GIVE_BACK, {"of": request.before, "unused": request.unused})
+        connection.execute(_GIVE_BACK, {"grant": request.before, "unused": request.unused})
     connection.execute(_FORGET)
     remaining = max(0, request.limit - _counted(connection, request))
     given = min(request.amount, remaining)

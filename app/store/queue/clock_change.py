@@ -57,7 +57,7 @@ _MOMENT = bindparam("moment", type_=_m.due_since.type)
 # The start of its age may be in the future if it was accepted before the clock change: then it is now.
 _BRING = (
     update(messages)
-    .where(_m.id == bindparam("of"))
+    .where(_m.id == bindparam("message"))
     .values(due_since=case((_m.due_since > _MOMENT, _MOMENT), else_=_m.due_since))
 )
 _SHORTEN = update(messages).where(ACTIVE, _m.lease_until > bindparam("until")).values(lease_until=bindparam("until"))
@@ -81,7 +81,7 @@ def bring_forward(connection: Connection, part: Batch) -> BatchResult:
     due_at, id = part.after
     rows = connection.execute(_RESTING, {"pool": part.pool, "due_at": due_at, "id": id}).all()
     changes = [
-        {"of": row.id, "moment": part.now, "due_at": sooner}
+        {"message": row.id, "moment": part.now, "due_at": sooner}
         for row in rows
         if (sooner := _due_at(row, part.now)) < row.due_at
     ]

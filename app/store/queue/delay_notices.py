@@ -28,7 +28,7 @@ _DUE = (
     .with_for_update(of=delay_notices, skip_locked=True)
 )
 _DUE_AT = select(_p.at).where(_p.at <= bindparam("now")).order_by(_p.at).limit(1)
-_REMOVE = delete(delay_notices).where(_p.at == bindparam("due"), _p.message_id == bindparam("of"))
+_REMOVE = delete(delay_notices).where(_p.at == bindparam("due"), _p.message_id == bindparam("message"))
 
 
 def any_due(connection: Connection, now: float) -> bool:
@@ -42,7 +42,7 @@ def write_notices(connection: Connection, now: float) -> int:
     rows = connection.execute(_DUE, {"now": now}).all()
     if not rows:
         return 0
-    connection.execute(_REMOVE, [{"due": row.at, "of": row.message_id} for row in rows])
+    connection.execute(_REMOVE, [{"due": row.at, "message": row.message_id} for row in rows])
     unfinished = [row for row in rows if row.state is not None and row.state not in ENDED_STATES]
     late = [row for row in unfinished if _is_late(row, now)]
     listeners = outbox.subscriptions(connection)

@@ -25,7 +25,7 @@ _WAITING = (
 )
 _HOLD = (
     update(messages)
-    .where(_m.id == bindparam("of"))
+    .where(_m.id == bindparam("message"))
     .values(state=_STATE, due_at=None, turn=None, possible_duplicate=True, explanation=asdict(RESTORED))
 )
 
@@ -33,6 +33,6 @@ _HOLD = (
 @per_argument
 def hold(connection: Connection, now: float) -> int:
     """Hold up to BATCH_SIZE messages at `now` (epoch seconds); return their number."""
-    rows = [{"of": id} for id in connection.execute(_WAITING, {"now": now}).scalars()]
+    rows = [{"message": id} for id in connection.execute(_WAITING, {"now": now}).scalars()]
     execute_many(connection, _HOLD, rows)
     return len(rows)

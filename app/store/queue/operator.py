@@ -89,8 +89,8 @@ def _locked(condition: ColumnElement[bool]) -> _Found:
 
 
 _HAS_FAILED = exists().where(_r.message_id == _m.id, _r.state == RecipientState.FAILED)
-_MESSAGE = update(messages).where(_m.id == bindparam("of")).values(state=bindparam("next"))
-_RECIPIENT = update(recipients).where(_r.message_id == bindparam("of"))
+_MESSAGE = update(messages).where(_m.id == bindparam("message")).values(state=bindparam("next"))
+_RECIPIENT = update(recipients).where(_r.message_id == bindparam("message"))
 
 _RETRY = _Command(
     action=Action.EMAIL_RETRIED,
@@ -147,7 +147,7 @@ def _carry_out(kind: _Command, connection: Connection, batch: Sequence[OperatorC
         if (row := _visible(command, possible)) and (is_scheduled(row, command.now) or not command.scheduled):
             del possible[command.id]  # only the first of equal commands is applied
             moves[index] = {
-                "of": command.id,
+                "message": command.id,
                 "now": command.now,
                 "next": kind.after(MessageState(row.state)),
                 "was": row.state,
@@ -155,8 +155,8 @@ def _carry_out(kind: _Command, connection: Connection, batch: Sequence[OperatorC
     if moves:
         connection.execute(kind.message, [*moves.values()])
         if kind.recipient is not None:
-            connection.execute(kind.recipient, [{"of": move["of"]} for move in moves.values()])
-        kind.publish(connection, {move["of"]: move["now"] for move in moves.values()})
+            connection.execute(kind.recipient, [{"message": move["message"]} for move in moves.values()])
+        kind.publish(connection, {move["message"]: move["now"] for move in moves.values()})
         audit.write(connection, [_entry(kind, batch[index], move["was"]) for index, move in moves.items()])
     current = {row.id: row for row in connection.execute(_CURRENT, ids)}
     return [_change(index in moves, _visible(command, current)) for index, command in enumerate(batch)]

@@ -68,11 +68,13 @@ _PAST_EXPIRY = (
     .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
 )
-_EXPIRE = update(messages).where(_m.id == bindparam("of")).values(due_at=None, turn=None, explanation=asdict(EXPIRED))
+_EXPIRE = (
+    update(messages).where(_m.id == bindparam("message")).values(due_at=None, turn=None, explanation=asdict(EXPIRED))
+)
 _STILL_PENDING = select(_r.message_id, _r.address, _r.reply).where(
     _r.message_id.in_(bindparam("ids", expanding=True)), _r.state == RecipientState.PENDING
 )
-_FAIL = update(recipients).where(_r.message_id == bindparam("of"), _r.address == bindparam("to"))
+_FAIL = update(recipients).where(_r.message_id == bindparam("message"), _r.address == bindparam("recipient"))
 
 
 @per_argument
@@ -93,7 +95,7 @@ def expire(connection: Connection, now: float) -> list[UUID]:
     states = [lifecycle.next_state(MessageState(row.state), Event.EXPIRE) for row in rows]
     connection.execute(
         _EXPIRE,
-        [{"of": id, "state": state, "ended_at": now} for id, state in zip(ids, states, strict=True)],
+        [{"message": id, "state": state, "ended_at": now} for id, state in zip(ids, states, strict=True)],
     )
     _fail_pending(connection, ids)
     outbox.ended(connection, dict.fromkeys(ids, now))
@@ -134,7 +136,7 @@ def _fail_pending(connection: Connection, ids: Sequence[UUID]) -> None:
     for row in connection.execute(_STILL_PENDING, {"ids": ids}):
         waiting[row.message_id][row.address] = RecipientOutcome(RecipientState.PENDING, row.reply)
     failed = [
-        {"of": message, "to": address, "state": outcome.state, "reply": outcome.reply}
+        {"message": message, "recipient": address, "state": outcome.state, "reply": outcome.reply}
         for message, outcomes in waiting.items()
         for address, outcome in lifecycle.expire(outcomes).items()
     ]

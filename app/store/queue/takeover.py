@@ -35,7 +35,7 @@ class Acquisition:
 _FREE = (
     select(_o.token, _o.clock, _o.ahead)
     .where(
-        _o.mailbox == bindparam("of"),
+        _o.mailbox == bindparam("mailbox_name"),
         or_(
             bindparam("by_force", type_=Boolean),
             ~exists().where(replicas.c.id == _o.replica, ALIVE).correlate(owners),
@@ -43,24 +43,24 @@ _FREE = (
     )
     .with_for_update(of=owners, skip_locked=True)
 )
-_OPEN = (_a.mailbox == bindparam("of"), _a.ended_at.is_(None), ACTIVE)
+_OPEN = (_a.mailbox == bindparam("mailbox_name"), _a.ended_at.is_(None), ACTIVE)
 _UNFINISHED = OPEN_ATTEMPTS.where(*_OPEN).order_by(_m.id).with_for_update(of=[messages, attempts], skip_locked=True)
 _COUNT = select(func.count()).select_from(attempts).join(messages, _m.id == _a.message_id).where(*_OPEN)
-_TAKE = update(owners).where(_o.mailbox == bindparam("of")).values(token=_o.token + 1)
+_TAKE = update(owners).where(_o.mailbox == bindparam("mailbox_name")).values(token=_o.token + 1)
 
 
 @per_argument
 def acquire(connection: Connection, request: Acquisition) -> Acquired | None:
     """Take over a mailbox. None: a live replica owns it, or its rows are locked."""
-    of = {"of": request.mailbox}
-    before = connection.execute(_FREE, {**of, "by_force": request.by_force}).first()
+    mailbox = {"mailbox_name": request.mailbox}
+    before = connection.execute(_FREE, {**mailbox, "by_force": request.by_force}).first()
     if before is None:
         return None
-    rows = connection.execute(_UNFINISHED, of).all()
-    if len(rows) != connection.execute(_COUNT, of).scalar():
+    rows = connection.execute(_UNFINISHED, mailbox).all()
+    if len(rows) != connection.execute(_COUNT, mailbox).scalar():
         return None
     skew = request.clock_skew
-    connection.execute(_TAKE, {**of, "replica": request.replica, "clock": skew.clock, "ahead": skew.ahead})
+    connection.execute(_TAKE, {**mailbox, "replica": request.replica, "clock": skew.clock, "ahead": skew.ahead})
     recovered = requeue(connection, rows, ExpiredLeases(math.inf, request.now, request.jitter))
     unfinished = tuple((id, in_doubt) for id, in_doubt in recovered if in_doubt is not None)
     ahead = skew.ahead - before.ahead if skew.clock and skew.clock == before.clock else 0.0

@@ -63,10 +63,12 @@ _OTHERS: dict[WaitingKind, Select[str, int]] = {
     "active": select(_m.pool, _m.lane).where(ACTIVE).limit(COUNT_LIMIT),
     "held": select(_m.pool, _m.lane).where(_m.state == MessageState.HELD).limit(COUNT_LIMIT),
 }
-_listed = select(_s.id).where(_s.origin == bindparam("by")).limit(SUPPRESSION_LIMIT).subquery()
+_listed = select(_s.id).where(_s.origin == bindparam("origin_name")).limit(SUPPRESSION_LIMIT).subquery()
 _SUPPRESSED = select(func.count()).select_from(_listed)
 _ENDPOINTS = select(_w.id).where(_w.status == WebhookStatus.ENABLED).limit(MAX_WEBHOOKS)
-_pending = select(_d.next_at).where(PENDING_DELIVERY, _d.webhook_id == bindparam("of")).limit(COUNT_LIMIT).subquery()
+_pending = (
+    select(_d.next_at).where(PENDING_DELIVERY, _d.webhook_id == bindparam("webhook")).limit(COUNT_LIMIT).subquery()
+)
 _PENDING = select(func.count(), func.min(_pending.c.next_at)).select_from(_pending)
 
 
@@ -85,18 +87,18 @@ def backlog(connection: Connection, pools: Sequence[str], now: float) -> Backlog
     for kind, statement in _OTHERS.items():
         rows = connection.execute(statement)
         waiting.update(Waiting(row.pool, LANES[row.lane], kind) for row in rows if row.pool in pools)
-    listed = {origin: connection.execute(_SUPPRESSED, {"by": origin}).scalar_one() for origin in Origin}
+    listed = {origin: connection.execute(_SUPPRESSED, {"origin_name": origin}).scalar_one() for origin in Origin}
     return Backlog(waiting, oldest, *_events(connection), listed)
 
 
 def webhook_backlog(connection: Connection, id: UUID) -> int:
     """Return the number of pending deliveries of one webhook, at most COUNT_LIMIT."""
-    count: int = connection.execute(_PENDING, {"of": id}).one()[0]
+    count: int = connection.execute(_PENDING, {"webhook": id}).one()[0]
     return count
 
 
 def _events(connection: Connection) -> tuple[int, float | None]:
     """Return the number of pending deliveries of the enabled webhooks, and the earliest time one was due."""
     endpoints = connection.execute(_ENDPOINTS).scalars().all()
-    found = [connection.execute(_PENDING, {"of": id}).one() for id in endpoints]
+    found = [connection.execute(_PENDING, {"webhook": id}).one() for id in endpoints]
     return sum(count for count, _ in found), min((since for _, since in found if since is not None), default=None)

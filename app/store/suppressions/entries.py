@@ -31,8 +31,8 @@ _IDS: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
 VALID: ColumnElement[bool] = or_(_s.expires_at.is_(None), _s.expires_at > _NOW)
 _OF_ADDRESSES = select(suppressions).where(_s.address.in_(_ADDRESSES), VALID)
 _OF_IDS = select(suppressions).where(_s.id.in_(_IDS), VALID)
-_REMOVE = delete(suppressions).where(_s.id == bindparam("of"))
-_REMOVE_EXPIRED = delete(suppressions).where(_s.address == bindparam("of"), _s.expires_at <= _NOW)
+_REMOVE = delete(suppressions).where(_s.id == bindparam("entry"))
+_REMOVE_EXPIRED = delete(suppressions).where(_s.address == bindparam("recipient"), _s.expires_at <= _NOW)
 _EXPIRED = (
     select(_s.id)
     .where(_s.expires_at <= _NOW)
@@ -51,7 +51,9 @@ def add(connection: Connection, one: Additions) -> list[Suppression]:
         one.now,
     )
     found = {row.address: _entry(row) for row in _rows(connection, one.addresses, one.now)}
-    _audit(connection, Action.SUPPRESSION_ADDED, one.now, one.by, [it for it in found.values() if it.id in new])
+    _audit(
+        connection, Action.SUPPRESSION_ADDED, one.now, one.by, [entry for entry in found.values() if entry.id in new]
+    )
     return [found[address] for address in one.addresses]
 
 
@@ -62,7 +64,7 @@ def remove(connection: Connection, one: Removals) -> list[Suppression]:
     if one.ids:
         rows += connection.execute(_OF_IDS.order_by(_s.address).with_for_update(), {"ids": one.ids, "now": one.now})
     found = [_entry(row) for row in rows]
-    execute_many(connection, _REMOVE, [{"of": it.id} for it in found])
+    execute_many(connection, _REMOVE, [{"entry": suppression.id} for suppression in found])
     _audit(connection, Action.SUPPRESSION_REMOVED, one.now, one.by, found)
     return found
 
@@ -73,7 +75,7 @@ def insert(connection: Connection, entries: Sequence[Suppression], now: float) -
     An existing entry of an address stays, and expires when the given one does if that is later.
     """
     rows = [_row(one) for one in sorted(entries, key=lambda one: one.address)]  # locked in one order everywhere
-    execute_many(connection, _REMOVE_EXPIRED, [{"of": row["address"], "now": now} for row in rows])
+    execute_many(connection, _REMOVE_EXPIRED, [{"recipient": row["address"], "now": now} for row in rows])
     statement = upsert(connection.dialect.name, suppressions)
     new = statement.excluded
     statement = statement.on_conflict_do_update(
@@ -119,7 +121,7 @@ def page(
 
 def prune(connection: Connection, now: float) -> int:
     """Remove up to PRUNE_BATCH expired entries; return their number."""
-    old = [{"of": id} for id in connection.execute(_EXPIRED, {"now": now}).scalars()]
+    old = [{"entry": id} for id in connection.execute(_EXPIRED, {"now": now}).scalars()]
     execute_many(connection, _REMOVE, old)
     return len(old)
 

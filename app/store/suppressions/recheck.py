@@ -19,19 +19,19 @@ from app.store.webhooks import outbox
 
 _m, _r, _k = messages.c, recipients.c, api_keys.c
 _IDS: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
-_OF: BindParameter[UUID] = bindparam("of")
+_MESSAGE: BindParameter[UUID] = bindparam("message")
 _LANES = {lane.rank: lane for lane in Lane}
 
 _CLAIMED = select(_m.id, _m.state, _m.lane, _k.policy).outerjoin(api_keys, _k.id == _m.key_id).where(_m.id.in_(_IDS))
 _OTHERS = select(_r.message_id).where(_r.message_id.in_(_IDS), _r.state != RecipientState.SUPPRESSED).distinct()
 _SUPPRESS = (
     update(recipients)
-    .where(_r.message_id == _OF, _r.address == bindparam("to"))
+    .where(_r.message_id == _MESSAGE, _r.address == bindparam("recipient"))
     .values(state=RecipientState.SUPPRESSED, reply=bindparam("text"))
 )
 _END = (
     update(messages)
-    .where(_m.id == _OF)
+    .where(_m.id == _MESSAGE)
     .values(state=bindparam("next"), due_at=None, turn=None, ended_at=bindparam("now"), explanation=bindparam("why"))
 )
 
@@ -61,7 +61,11 @@ def leave_out(connection: Connection, waiting: dict[UUID, list[str]], now: float
 
 
 def _mark(connection: Connection, found: Mapping[UUID, Mapping[str, Listing]]) -> None:
-    rows = [{"of": id, "to": to, "text": one.reply} for id, listed in found.items() for to, one in listed.items()]
+    rows = [
+        {"message": id, "recipient": to, "text": one.reply}
+        for id, listed in found.items()
+        for to, one in listed.items()
+    ]
     execute_many(connection, _SUPPRESS, rows)
 
 
@@ -72,7 +76,7 @@ def _end(connection: Connection, states: Mapping[UUID, MessageState], now: float
     others = {*connection.execute(_OTHERS, {"ids": list(states)}).scalars()}
     rows = [
         {
-            "of": id,
+            "message": id,
             "next": next_state(state, Event.SUPPRESS),
             "now": now,
             "why": None if id in others else asdict(SUPPRESSED),

@@ -33,11 +33,11 @@ _ACTORS = {SeenBy.TRACE: ACTOR, SeenBy.NDR: Actor("non-delivery report")}
 
 _BOUNCED = DeliveryState.BOUNCED
 _m, _r, _t = messages.c, recipients.c, traces.c
-_OF: BindParameter[UUID] = bindparam("of")
+_EMAIL: BindParameter[UUID] = bindparam("email")
 _IDS: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
 _RELAYED = (
     update(recipients)
-    .where(_r.message_id == _OF, _r.address == bindparam("to"), _r.state == RecipientState.PENDING)
+    .where(_r.message_id == _EMAIL, _r.address == bindparam("recipient"), _r.state == RecipientState.PENDING)
     .values(state=RecipientState.RELAYED)
 )
 _PENDING = (
@@ -47,13 +47,13 @@ _PENDING = (
 )
 _END = (
     update(messages)
-    .where(_m.id == _OF)
+    .where(_m.id == _EMAIL)
     .values(state=next_state(MessageState.HELD, Event.CONFIRM), ended_at=bindparam("now"))
 )
 _EXPLANATIONS = {SeenBy.TRACE: TRACED, SeenBy.NDR: REPORTED}
-_DUPLICATE = update(traces).where(_t.message_id == _OF, _t.address == bindparam("to"))
-_IDENTIFY = update(traces).where(_t.message_id == _OF, _t.address == bindparam("to"))
-_POSSIBLE = update(messages).where(_m.id == _OF).values(possible_duplicate=True)
+_DUPLICATE = update(traces).where(_t.message_id == _EMAIL, _t.address == bindparam("recipient"))
+_IDENTIFY = update(traces).where(_t.message_id == _EMAIL, _t.address == bindparam("recipient"))
+_POSSIBLE = update(messages).where(_m.id == _EMAIL).values(possible_duplicate=True)
 
 
 @dataclass(slots=True)
@@ -111,11 +111,11 @@ def _confirm(connection: Connection, held: Mapping[UUID, Sequence[str]], batch: 
     if not held:
         return ()
     ids, now = sorted(held), batch.now
-    execute_many(connection, _RELAYED, [{"of": id, "to": address} for id in ids for address in held[id]])
+    execute_many(connection, _RELAYED, [{"email": id, "recipient": address} for id in ids for address in held[id]])
     left = {id for id, _ in connection.execute(_PENDING, {"ids": ids})}
     over = [id for id in ids if id not in left]
     explained = _END.values(explanation=asdict(_EXPLANATIONS[batch.seen_by]))
-    execute_many(connection, explained, [{"of": id, "now": now} for id in over])
+    execute_many(connection, explained, [{"email": id, "now": now} for id in over])
     outbox.ended(connection, dict.fromkeys(over, now))
     audit.write(
         connection,
@@ -149,11 +149,11 @@ def _write_states(connection: Connection, changes: _Changes, batch: Reports) -> 
 
 
 def _write_ids(connection: Connection, changes: _Changes) -> None:
-    known = [{"of": one.email, "to": one.address, "network_id": id} for one, id in changes.identified]
+    known = [{"email": one.email, "recipient": one.address, "network_id": id} for one, id in changes.identified]
     execute_many(connection, _IDENTIFY, known)
-    rows = [{"of": one.email, "to": one.address, "duplicate_id": id} for one, id in changes.duplicates]
+    rows = [{"email": one.email, "recipient": one.address, "duplicate_id": id} for one, id in changes.duplicates]
     execute_many(connection, _DUPLICATE, rows)
-    execute_many(connection, _POSSIBLE, [{"of": row["of"]} for row in rows])
+    execute_many(connection, _POSSIBLE, [{"email": row["email"]} for row in rows])
 
 
 def _row(found: Candidate, report: Report, now: float) -> dict[str, Any]:

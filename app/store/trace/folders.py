@@ -10,7 +10,7 @@ from app.store.trace.readers import is_held
 from app.store.trace.records import FolderProgress, Reader, WaitingReport
 
 _f = report_folders.c
-_OF_MAILBOX = select(report_folders).where(_f.mailbox == bindparam("of"))
+_OF_MAILBOX = select(report_folders).where(_f.mailbox == bindparam("mailbox_name"))
 
 
 @frozen
@@ -25,7 +25,7 @@ def folders(connection: Connection, mailbox: str) -> dict[str, FolderProgress]:
     """Return the progress of the folders that were read, by folder."""
     return {
         row.folder: FolderProgress(row.folder, row.link, row.read_at, tuple(WaitingReport(*one) for one in row.waiting))
-        for row in connection.execute(_OF_MAILBOX, {"of": mailbox})
+        for row in connection.execute(_OF_MAILBOX, {"mailbox_name": mailbox})
     }
 
 

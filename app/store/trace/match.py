@@ -18,9 +18,9 @@ _WIDTH = 500  # ids in one statement
 
 _m, _r, _t = messages.c, recipients.c, traces.c
 _IDS: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
-_CALLED: BindParameter[list[str]] = bindparam("called", expanding=True)
+_MESSAGE_IDS: BindParameter[list[str]] = bindparam("message_ids", expanding=True)
 
-_CALLERS = select(_m.id).where(CALLERS_MESSAGE_ID, _m.message_id.in_(_CALLED))
+_CALLERS = select(_m.id).where(CALLERS_MESSAGE_ID, _m.message_id.in_(_MESSAGE_IDS))
 _EMAILS = select(_m.id, _m.message_id, _m.state, _m.pool).where(_m.id.in_(_IDS)).order_by(_m.id)
 _RECIPIENTS = (
     select(_r.message_id, _r.address, _r.state, _t.state.label("delivery"), _t.network_id, _t.duplicate_id)
@@ -95,7 +95,7 @@ def find_emails(
     names = sorted(message_ids)
     ids = {id for name in names if (id := email_id(name))}
     for start in range(0, len(names), _WIDTH):
-        ids.update(connection.execute(_CALLERS, {"called": names[start : start + _WIDTH]}).scalars())
+        ids.update(connection.execute(_CALLERS, {"message_ids": names[start : start + _WIDTH]}).scalars())
     statement = _EMAILS.with_for_update() if lock else _EMAILS
     wanted, found = {*names}, {}
     for some in _portions(ids):

@@ -18,13 +18,13 @@ from app.store.trace.records import HoldRequest, Position, Progress, Reader
 _t = trace_readers.c
 _FREE = (
     select(trace_readers)
-    .where(_t.tenant == bindparam("of"), or_(_t.holder == bindparam("by"), _t.until <= DatabaseNow()))
+    .where(_t.tenant == bindparam("tenant_name"), or_(_t.holder == bindparam("reader"), _t.until <= DatabaseNow()))
     .with_for_update(skip_locked=True)
 )
-_UPDATE = update(trace_readers).where(_t.tenant == bindparam("of"))
+_UPDATE = update(trace_readers).where(_t.tenant == bindparam("tenant_name"))
 _FENCE = (
     select(_t.tenant)
-    .where(_t.tenant == bindparam("of"), _t.holder == bindparam("by"), _t.token == bindparam("under"))
+    .where(_t.tenant == bindparam("tenant_name"), _t.holder == bindparam("reader"), _t.token == bindparam("fence"))
     .with_for_update()
 )
 
@@ -34,12 +34,12 @@ def hold(connection: Connection, request: HoldRequest) -> Position | None:
     """Take or renew the lease of a tenant's reader. None: another replica has it."""
     new = {"tenant": request.tenant, "token": 0, "until": 0.0, "requests": []}
     connection.execute(upsert(connection.dialect.name, trace_readers).on_conflict_do_nothing(), new)
-    row = connection.execute(_FREE, {"of": request.tenant, "by": request.holder}).one_or_none()
+    row = connection.execute(_FREE, {"tenant_name": request.tenant, "reader": request.holder}).one_or_none()
     if row is None:
         return None
     token = row.token if row.holder == request.holder else row.token + 1
     values = {"holder": request.holder, "token": token, "until": DatabaseNow() + request.lease}
-    connection.execute(_UPDATE.values(values), {"of": request.tenant})
+    connection.execute(_UPDATE.values(values), {"tenant_name": request.tenant})
     requests = tuple((float(at), int(number)) for at, number in row.requests)
     return Position(Reader(request.tenant, request.holder, token), row.watermark, row.swept_at, requests)
 
@@ -48,7 +48,7 @@ def hold(connection: Connection, request: HoldRequest) -> Position | None:
 def release(connection: Connection, reader: Reader) -> None:
     """End the lease, so that another replica can take it at once."""
     if is_held(connection, reader):
-        connection.execute(_UPDATE.values(until=0.0), {"of": reader.tenant})
+        connection.execute(_UPDATE.values(until=0.0), {"tenant_name": reader.tenant})
 
 
 @per_argument
@@ -63,7 +63,7 @@ def advance(connection: Connection, progress: Progress) -> bool:
         values["swept_at"] = progress.swept_at
     if progress.requests is not None:
         values["requests"] = [list(one) for one in progress.requests]
-    connection.execute(_UPDATE.values(values), {"of": progress.reader.tenant})
+    connection.execute(_UPDATE.values(values), {"tenant_name": progress.reader.tenant})
     return True
 
 
@@ -75,5 +75,5 @@ def read_until(connection: Connection) -> dict[str, float]:
 
 def is_held(connection: Connection, reader: Reader) -> bool:
     """Return whether the reader still has its token, and lock it until the commit."""
-    values = {"of": reader.tenant, "by": reader.holder, "under": reader.token}
+    values = {"tenant_name": reader.tenant, "reader": reader.holder, "fence": reader.token}
     return connection.execute(_FENCE, values).first() is not None

@@ -39,10 +39,10 @@ _HELD = (
 )
 _LOCKED = _HELD.with_for_update(of=messages, skip_locked=True)
 _POLICIES = select(_k.id, _k.policy).where(_k.id.in_(bindparam("ids", expanding=True)))
-_EXPLAIN = update(messages).where(_m.id == bindparam("of")).values(explanation=asdict(UNSEEN))
+_EXPLAIN = update(messages).where(_m.id == bindparam("message")).values(explanation=asdict(UNSEEN))
 _RETRY = (
     update(messages)
-    .where(_m.id == bindparam("of"))
+    .where(_m.id == bindparam("message"))
     .values(
         state=next_state(MessageState.HELD, Event.RELEASE),
         due_at=bindparam("now"),
@@ -71,8 +71,8 @@ def mark_unseen(connection: Connection, one: Unseen) -> UnseenFound | None:
     rows = connection.execute(_LOCKED, {"after": one.after}).all()
     due = [row for row in rows if _is_due(row, one)]
     again = _retried(connection, due, one.scope, one.now)
-    execute_many(connection, _EXPLAIN, [{"of": row.id} for row in due if row.id not in again])
-    execute_many(connection, _RETRY, [{"of": id, "now": one.now} for id in again])
+    execute_many(connection, _EXPLAIN, [{"message": row.id} for row in due if row.id not in again])
+    execute_many(connection, _RETRY, [{"message": id, "now": one.now} for id in again])
     outbox.requeued(connection, dict.fromkeys(again, one.now))
     entries = [Entry(one.now, ACTOR, Action.EMAIL_RETRIED, str(id), {"was": MessageState.HELD}) for id in again]
     audit.write(connection, entries)

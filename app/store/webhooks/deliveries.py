@@ -63,8 +63,8 @@ class ReplayFailed:
 
 _d, _e, _w = webhook_deliveries.c, webhook_events.c, webhooks.c
 _earlier = webhook_deliveries.alias("earlier")
-_THIS = _d.number == bindparam("of")
-_OF_EVENT = (_d.webhook_id == bindparam("hook"), _d.event_id == bindparam("event"))
+_THIS = _d.number == bindparam("delivery")
+_OF_EVENT = (_d.webhook_id == bindparam("webhook"), _d.event_id == bindparam("event"))
 _FREE = _d.lease.is_(None)
 
 _AHEAD = (  # due time of the last earlier delivery of its subject; NULL: there is none
@@ -84,7 +84,7 @@ _DUE = (
         *(_e.type, _e.payload, _AHEAD.label("ahead")),
     )
     .join(webhook_events, _e.id == _d.event_id)
-    .where(PENDING_DELIVERY, _d.webhook_id == bindparam("hook"), _d.next_at <= bindparam("now"))
+    .where(PENDING_DELIVERY, _d.webhook_id == bindparam("webhook"), _d.next_at <= bindparam("now"))
     .order_by(_d.next_at, _d.number)
     .limit(bindparam("limit"))
     .with_for_update(of=webhook_deliveries, skip_locked=True)
@@ -92,12 +92,12 @@ _DUE = (
 _CHANGE = update(webhook_deliveries).where(_THIS)
 _SETTLE = update(webhook_deliveries).where(_THIS, _d.lease == bindparam("token")).values(lease=None)
 _NEXT_OF_SUBJECT = update(webhook_deliveries).where(
-    *(PENDING_DELIVERY, _d.webhook_id == bindparam("hook"), _d.subject == bindparam("about")),
-    *(_d.number > bindparam("of"), _FREE),
+    *(PENDING_DELIVERY, _d.webhook_id == bindparam("webhook"), _d.subject == bindparam("about")),
+    *(_d.number > bindparam("delivery"), _FREE),
 )
 _DISABLE = (
     update(webhooks)
-    .where(_w.id == bindparam("hook"), _w.status == WebhookStatus.ENABLED)
+    .where(_w.id == bindparam("webhook"), _w.status == WebhookStatus.ENABLED)
     .values(status=WebhookStatus.DISABLED, reason=bindparam("why"))
 )
 _RECOVER = (
@@ -111,7 +111,7 @@ _RECOVER = (
 _REPLAY = update(webhook_deliveries).where(*_OF_EVENT, _FREE).values(state=DeliveryState.PENDING, tries=0)
 _FAILED = (
     select(_d.event_id)
-    .where(FAILED_DELIVERY, _d.webhook_id == bindparam("hook"), _d.event_id >= bindparam("first"))
+    .where(FAILED_DELIVERY, _d.webhook_id == bindparam("webhook"), _d.event_id >= bindparam("first"))
     .order_by(_d.event_id)
     .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
@@ -130,7 +130,7 @@ def claim(connection: Connection, request: DeliveryClaim) -> list[ClaimedDeliver
     claimed: list[ClaimedDelivery] = []
     scanned = 0
     while len(claimed) < request.limit and scanned < SCAN_LIMIT:
-        values = {"hook": request.webhook_id, "now": request.now, "limit": request.limit - len(claimed)}
+        values = {"webhook": request.webhook_id, "now": request.now, "limit": request.limit - len(claimed)}
         rows = connection.execute(_DUE, values).all()
         if not rows:
             break
@@ -138,8 +138,10 @@ def claim(connection: Connection, request: DeliveryClaim) -> list[ClaimedDeliver
         first = [_due(row) for row in rows if row.ahead is None]
         later = [row for row in rows if row.ahead is not None]
         until = request.lease_until
-        execute_many(connection, _CHANGE, [{"of": one.number, "lease": one.lease, "next_at": until} for one in first])
-        execute_many(connection, _CHANGE, [{"of": row.number, "next_at": max(row.ahead, until)} for row in later])
+        execute_many(
+            connection, _CHANGE, [{"delivery": one.number, "lease": one.lease, "next_at": until} for one in first]
+        )
+        execute_many(connection, _CHANGE, [{"delivery": row.number, "next_at": max(row.ahead, until)} for row in later])
         claimed += first
     return claimed
 
@@ -159,14 +161,14 @@ def settle(connection: Connection, batch: Sequence[DeliveryResult]) -> list[bool
     for result in (result for result, is_held in zip(batch, held, strict=True) if is_held):
         connection.execute(_NEXT_OF_SUBJECT, _next_row(result))
         if result.disable_reason is not None:
-            connection.execute(_DISABLE, {"hook": result.delivery.webhook_id, "why": result.disable_reason})
+            connection.execute(_DISABLE, {"webhook": result.delivery.webhook_id, "why": result.disable_reason})
     return held
 
 
 @per_argument
 def replay(connection: Connection, one: Replay) -> bool:
     """Make a delivery due now; return whether it exists. One under way is not changed."""
-    values = {"hook": one.webhook_id, "event": one.event_id}
+    values = {"webhook": one.webhook_id, "event": one.event_id}
     changed = connection.execute(_REPLAY, {**values, "next_at": one.now}).rowcount == 1
     return changed or connection.execute(_ONE, values).first() is not None
 
@@ -174,8 +176,8 @@ def replay(connection: Connection, one: Replay) -> bool:
 @per_argument
 def replay_failed(connection: Connection, one: ReplayFailed) -> int:
     """Requeue up to BATCH_SIZE failed deliveries; return their number."""
-    ids = connection.execute(_FAILED, {"hook": one.webhook_id, "first": first_at(one.since)}).scalars().all()
-    execute_many(connection, _REPLAY, [{"hook": one.webhook_id, "event": id, "next_at": one.now} for id in ids])
+    ids = connection.execute(_FAILED, {"webhook": one.webhook_id, "first": first_at(one.since)}).scalars().all()
+    execute_many(connection, _REPLAY, [{"webhook": one.webhook_id, "event": id, "next_at": one.now} for id in ids])
     return len(ids)
 
 
@@ -214,7 +216,7 @@ def _settled_row(result: DeliveryResult) -> dict[str, Any]:
     state = DeliveryState.DELIVERED if result.delivered else DeliveryState.FAILED
     history = [*result.delivery.history, result.attempt][-HISTORY_LENGTH:]
     return {
-        "of": result.delivery.number,
+        "delivery": result.delivery.number,
         "token": result.delivery.lease,
         "state": state if result.next_at is None else DeliveryState.PENDING,
         "next_at": _next_at(result),
@@ -225,7 +227,7 @@ def _settled_row(result: DeliveryResult) -> dict[str, Any]:
 
 def _next_row(result: DeliveryResult) -> dict[str, Any]:
     done = result.delivery
-    return {"hook": done.webhook_id, "about": done.subject, "of": done.number, "next_at": _next_at(result)}
+    return {"webhook": done.webhook_id, "about": done.subject, "delivery": done.number, "next_at": _next_at(result)}
 
 
 def _next_at(result: DeliveryResult) -> float:

@@ -17,7 +17,7 @@ MAX_OLD_SECRETS = 4  # replaced secrets that also sign: more would make the sign
 
 _w, _d, _e = webhooks.c, webhook_deliveries.c, webhook_events.c
 
-_THIS = _w.id == bindparam("of")
+_THIS = _w.id == bindparam("webhook")
 _INSERT = insert(webhooks)
 _UPDATE = update(webhooks).where(_THIS)
 _DELETE = delete(webhooks).where(_THIS)
@@ -56,7 +56,7 @@ def revise(connection: Connection, one: Revision) -> bool:
         values |= {"status": one.status, "reason": None}
     if not values:
         return find(connection, one.id) is not None
-    return connection.execute(_UPDATE.values(values), {"of": one.id}).rowcount == 1
+    return connection.execute(_UPDATE.values(values), {"webhook": one.id}).rowcount == 1
 
 
 @per_argument
@@ -67,14 +67,14 @@ def rotate(connection: Connection, one: Rotation) -> bool:
         return False
     old = [Secret(secret.value, min(one.until, secret.until or one.until)) for secret in _secrets(row.secrets)]
     alive = [secret for secret in old if secret.until is not None and secret.until > one.now][:MAX_OLD_SECRETS]
-    connection.execute(_UPDATE.values(secrets=_stored([Secret(one.secret), *alive])), {"of": one.id})
+    connection.execute(_UPDATE.values(secrets=_stored([Secret(one.secret), *alive])), {"webhook": one.id})
     return True
 
 
 @per_argument
 def remove(connection: Connection, id: UUID) -> bool:
     """Remove an endpoint; return whether it existed. Its deliveries are pruned later."""
-    return connection.execute(_DELETE, {"of": id}).rowcount == 1
+    return connection.execute(_DELETE, {"webhook": id}).rowcount == 1
 
 
 def list_all(connection: Connection) -> list[Webhook]:
