@@ -30,7 +30,7 @@ class SlidingWindow:
 
     def available(self, now: float) -> int:
         """Return how much may begin now; negative if more was begun than the limit admits."""
-        self._forget(now)
+        self._remove_old(now)
         return self.limit - self._counted
 
     def wait_time(self, now: float, weight: int = 1) -> float:
@@ -99,7 +99,7 @@ class SlidingWindow:
             self._counted += weight
             self.end(at, weight)
 
-    def _forget(self, now: float) -> None:
+    def _remove_old(self, now: float) -> None:
         horizon = now - self.period
         while self._ended and self._ended[0][0] <= horizon:
             self._counted -= self._ended.popleft()[1]

@@ -39,7 +39,7 @@ class RequestBudget:
     @property
     def left(self) -> int:
         """Requests that can be sent without waiting."""
-        self._forget()
+        self._remove_old()
         return max(0, LIMIT - sum(number for _, number in self._drawn)) + self._valid_portion
 
     async def take(self, reader: Reader) -> None:
@@ -63,7 +63,7 @@ class RequestBudget:
             raise LostReaderError
         self._portion, self._portion_until = number, moment + VALID_SECONDS
 
-    def _forget(self) -> None:
+    def _remove_old(self) -> None:
         oldest = self._clock.monotonic() - WINDOW
         while self._drawn and self._drawn[0][0] <= oldest:
             self._drawn.popleft()

@@ -69,42 +69,47 @@ def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
 
 
 @per_argument
-def revise(connection: Connection, one: KeyRevision) -> Key | None:
+def revise(connection: Connection, revision: KeyRevision) -> Key | None:
     """Change a key and return it; None if it does not exist. Raises PolicyError for conflicting fields."""
-    row = connection.execute(_ONE.with_for_update(), {"api_key": one.id}).one_or_none()
+    row = connection.execute(_ONE.with_for_update(), {"api_key": revision.id}).one_or_none()
     if row is None:
         return None
     before = _key(row)
-    policy = {name: value for name, value in one.changes.items() if name in _OF_POLICY}
-    others = {name: value for name, value in one.changes.items() if name not in _OF_POLICY}
+    policy = {name: value for name, value in revision.changes.items() if name in _OF_POLICY}
+    others = {name: value for name, value in revision.changes.items() if name not in _OF_POLICY}
     after = replace(before, **others, policy=validate(replace(before.policy, **policy)))
     if after != before:
-        connection.execute(_UPDATE.values(_changeable(after)), {"api_key": one.id})
+        connection.execute(_UPDATE.values(_changeable(after)), {"api_key": revision.id})
         changed = _difference(_audited_fields(before), _audited_fields(after))
-        audit.write(connection, [_entry(Action.KEY_UPDATED, one.id, one.now, one.by, {"name": after.name, **changed})])
+        audit.write(
+            connection,
+            [_entry(Action.KEY_UPDATED, revision.id, revision.now, revision.by, {"name": after.name, **changed})],
+        )
     return after
 
 
 @per_argument
-def rotate(connection: Connection, one: KeyRotation) -> bool:
+def rotate(connection: Connection, rotation: KeyRotation) -> bool:
     """Give a key a new secret; return whether it exists and is not revoked."""
-    row = connection.execute(_ONE.with_for_update(), {"api_key": one.id}).one_or_none()
+    row = connection.execute(_ONE.with_for_update(), {"api_key": rotation.id}).one_or_none()
     if row is None or row.revoked_at is not None:
         return False
-    connection.execute(_REPLACE, {"api_key": one.id, "until": one.old_until})
-    connection.execute(insert(api_key_secrets), _secret_row(one.id, one.digest, one.now))
-    details = {"name": row.name, "old_secret_until": one.old_until}
-    audit.write(connection, [_entry(Action.KEY_ROTATED, one.id, one.now, one.by, details)])
+    connection.execute(_REPLACE, {"api_key": rotation.id, "until": rotation.old_until})
+    connection.execute(insert(api_key_secrets), _secret_row(rotation.id, rotation.digest, rotation.now))
+    details = {"name": row.name, "old_secret_until": rotation.old_until}
+    audit.write(connection, [_entry(Action.KEY_ROTATED, rotation.id, rotation.now, rotation.by, details)])
     return True
 
 
 @per_argument
-def revoke(connection: Connection, one: Revocation) -> bool:
+def revoke(connection: Connection, revocation: Revocation) -> bool:
     """Revoke a key; return whether it existed and was not revoked before."""
-    done = connection.execute(_REVOKE, {"api_key": one.id, "revoked_at": one.now}).rowcount == 1
+    done = connection.execute(_REVOKE, {"api_key": revocation.id, "revoked_at": revocation.now}).rowcount == 1
     if done:
-        name = connection.execute(_ONE, {"api_key": one.id}).one().name
-        audit.write(connection, [_entry(Action.KEY_REVOKED, one.id, one.now, one.by, {"name": name})])
+        name = connection.execute(_ONE, {"api_key": revocation.id}).one().name
+        audit.write(
+            connection, [_entry(Action.KEY_REVOKED, revocation.id, revocation.now, revocation.by, {"name": name})]
+        )
     return done
 
 

@@ -94,11 +94,17 @@ def find(connection: Connection, name: str) -> MailboxRecord | None:
     return None if row is None else _record(row)
 
 
-def _entry(one: RequestHold) -> Entry | None:
-    if one.by is None:
+def _entry(hold: RequestHold) -> Entry | None:
+    if hold.by is None:
         return None
-    action = Action.MAILBOX_HELD if one.request.hold else Action.MAILBOX_RELEASED
-    return Entry(one.request.at, one.by, action, one.name, {"reason": one.request.reason} if one.request.reason else {})
+    action = Action.MAILBOX_HELD if hold.request.hold else Action.MAILBOX_RELEASED
+    return Entry(
+        hold.request.at,
+        hold.by,
+        action,
+        hold.name,
+        {"reason": hold.request.reason} if hold.request.reason else {},
+    )
 
 
 def _columns(condition: MailboxCondition) -> dict[str, Any]:
@@ -111,12 +117,12 @@ def _columns(condition: MailboxCondition) -> dict[str, Any]:
     }
 
 
-def _request_columns(one: RequestHold) -> dict[str, Any]:
+def _request_columns(hold: RequestHold) -> dict[str, Any]:
     return {
-        "mailbox_name": one.name,
-        "wish_at": one.request.at,
-        "wish_hold": one.request.hold,
-        "wish_reason": one.request.reason,
+        "mailbox_name": hold.name,
+        "wish_at": hold.request.at,
+        "wish_hold": hold.request.hold,
+        "wish_reason": hold.request.reason,
     }
 
 

@@ -46,7 +46,7 @@ _MINE = (
     .scalar_subquery()
 )
 _LEAVE = delete(replicas).where(_r.id == bindparam("replica_id"))
-_FORGET = delete(replicas).where(_r.until < DatabaseNow() - REPLICA_RETENTION)
+_DELETE_DEAD = delete(replicas).where(_r.until < DatabaseNow() - REPLICA_RETENTION)
 
 
 @per_argument
@@ -61,7 +61,7 @@ def heartbeat(connection: Connection, replica: Replica) -> ClusterView:
     view = _cluster_view(connection)
     missing = sorted({*replica.mailboxes} - {one.mailbox for one in view.owners})
     if missing:
-        connection.execute(_FORGET)
+        connection.execute(_DELETE_DEAD)
         rows = [{"mailbox": mailbox, "replica": None, "token": 0} for mailbox in missing]
         connection.execute(upsert(connection.dialect.name, owners).on_conflict_do_nothing(), rows)
         view = _cluster_view(connection)

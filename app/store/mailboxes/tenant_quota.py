@@ -21,7 +21,7 @@ _GIVE_BACK = (
     .where(_c.id == bindparam("grant"))
     .values(recipients=_c.recipients - bindparam("unused", type_=_c.recipients.type))
 )
-_FORGET = delete(allowances).where(_c.until <= DatabaseNow())
+_DELETE_EXPIRED = delete(allowances).where(_c.until <= DatabaseNow())
 _COUNTED = select(func.count(), func.coalesce(func.sum(_c.recipients), 0)).where(_c.id != _NIL)
 _SENT = select(func.coalesce(func.sum(attempts.c.recipients), 0)).where(
     attempts.c.mailbox.in_(select(owners.c.mailbox)),
@@ -36,7 +36,7 @@ def draw_quota(connection: Connection, request: QuotaRequest) -> QuotaGrant | No
         return None
     if request.before is not None:
         connection.execute(_GIVE_BACK, {"grant": request.before, "unused": request.unused})
-    connection.execute(_FORGET)
+    connection.execute(_DELETE_EXPIRED)
     remaining = max(0, request.limit - _counted(connection, request))
     given = min(request.amount, remaining)
     if not given:  # recipients given back later still belong to the row before

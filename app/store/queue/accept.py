@@ -29,13 +29,13 @@ from app.store.schema import contents, idempotency, messages, recipients
 from app.store.suppressions import lookup
 from app.store.webhooks import outbox
 
-IDEMPOTENCY_RETENTION = DAY  # seconds that an Idempotency-Key is remembered
+IDEMPOTENCY_RETENTION = DAY  # seconds that an Idempotency-Key is stored
 
 _INSERT_MESSAGE = PreparedStatement(insert(messages))
 _INSERT_RECIPIENT = PreparedStatement(insert(recipients))
 _INSERT_CONTENT = PreparedStatement(insert(contents))
 _i = idempotency.c
-_FORGET = delete(idempotency).where(
+_DELETE_KEY = delete(idempotency).where(
     _i.key_id == bindparam("of"), _i.endpoint == bindparam("at"), _i.key == bindparam("called")
 )
 
@@ -61,7 +61,7 @@ class Request:
 
 def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]:
     """Store the messages. A used Idempotency-Key stores nothing and returns the ids of its first request."""
-    first = _remember(connection, [request for request in requests if request.idempotency])
+    first = _store_keys(connection, [request for request in requests if request.idempotency])
     answers = _charged(connection, requests, [_answer(request, first) for request in requests])
     fresh = [
         acceptance
@@ -139,7 +139,7 @@ def _charged(connection: Connection, requests: Sequence[Request], answers: list[
             answers[place] = Accepted(ids, usage=outcome.usage)
         else:
             overdrawn[ids] = RateLimited(outcome.usage, outcome.exceeded)
-    _forget(connection, [requests[place].idempotency for place, outcome in outcomes.items() if outcome.exceeded])
+    _delete_keys(connection, [requests[place].idempotency for place, outcome in outcomes.items() if outcome.exceeded])
     # A request of this group with the same Idempotency-Key repeats one that was not stored.
     return [overdrawn.get(answer.ids, answer) if isinstance(answer, Accepted) else answer for answer in answers]
 
@@ -224,18 +224,18 @@ def _answer(request: Request, first: Mapping[_Key, tuple[bytes, tuple[UUID, ...]
     return Accepted(ids, replayed=True) if fingerprint == asked.fingerprint else IdempotencyConflict()
 
 
-def _forget(connection: Connection, keys: Sequence[Idempotency | None]) -> None:
+def _delete_keys(connection: Connection, keys: Sequence[Idempotency | None]) -> None:
     """Delete the Idempotency-Keys of requests that were not stored."""
     rows = [{"of": one.key_id, "at": one.endpoint, "called": one.key} for one in keys if one is not None]
     if rows:
-        connection.execute(_FORGET, rows)
+        connection.execute(_DELETE_KEY, rows)
 
 
 def _key(asked: Idempotency) -> _Key:
     return asked.key_id, asked.endpoint, asked.key
 
 
-def _remember(connection: Connection, requests: Sequence[Request]) -> dict[_Key, tuple[bytes, tuple[UUID, ...]]]:
+def _store_keys(connection: Connection, requests: Sequence[Request]) -> dict[_Key, tuple[bytes, tuple[UUID, ...]]]:
     """Store the keys; return by key the fingerprint and ids of its first request, which may be one of these."""
     rows = [_key_row(request.idempotency, request) for request in requests if request.idempotency]
     if not rows:

@@ -60,5 +60,5 @@ def supersede(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID,
 
 
 def _newest(fresh: Sequence[Acceptance]) -> Iterable[Acceptance]:
-    """Return the last message of each coalesce value in this group."""
+    """Return the last message of each coalesce value in this batch."""
     return {(one.key_id, one.pool, one.coalesce): one for one in fresh if one.coalesce is not None}.values()

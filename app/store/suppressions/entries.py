@@ -43,29 +43,38 @@ _EXPIRED = (
 
 
 @per_argument
-def add(connection: Connection, one: Additions) -> list[Suppression]:
+def add(connection: Connection, additions: Additions) -> list[Suppression]:
     """Return the entry of each address in the caller's order. An existing one stays, and does not expire any more."""
     new = insert(
         connection,
-        [Suppression(uuid7.new(one.now), to, one.origin, one.now) for to in dict.fromkeys(one.addresses)],
-        one.now,
+        [
+            Suppression(uuid7.new(additions.now), to, additions.origin, additions.now)
+            for to in dict.fromkeys(additions.addresses)
+        ],
+        additions.now,
     )
-    found = {row.address: _entry(row) for row in _rows(connection, one.addresses, one.now)}
+    found = {row.address: _entry(row) for row in _rows(connection, additions.addresses, additions.now)}
     _audit(
-        connection, Action.SUPPRESSION_ADDED, one.now, one.by, [entry for entry in found.values() if entry.id in new]
+        connection,
+        Action.SUPPRESSION_ADDED,
+        additions.now,
+        additions.by,
+        [entry for entry in found.values() if entry.id in new],
     )
-    return [found[address] for address in one.addresses]
+    return [found[address] for address in additions.addresses]
 
 
 @per_argument
-def remove(connection: Connection, one: Removals) -> list[Suppression]:
+def remove(connection: Connection, removals: Removals) -> list[Suppression]:
     """Remove entries and return them; those that do not exist are left out."""
-    rows = [*_rows(connection, one.addresses, one.now)] if one.addresses else []
-    if one.ids:
-        rows += connection.execute(_OF_IDS.order_by(_s.address).with_for_update(), {"ids": one.ids, "now": one.now})
+    rows = [*_rows(connection, removals.addresses, removals.now)] if removals.addresses else []
+    if removals.ids:
+        rows += connection.execute(
+            _OF_IDS.order_by(_s.address).with_for_update(), {"ids": removals.ids, "now": removals.now}
+        )
     found = [_entry(row) for row in rows]
     execute_many(connection, _REMOVE, [{"entry": suppression.id} for suppression in found])
-    _audit(connection, Action.SUPPRESSION_REMOVED, one.now, one.by, found)
+    _audit(connection, Action.SUPPRESSION_REMOVED, removals.now, removals.by, found)
     return found
 
 
@@ -144,15 +153,15 @@ def _audit(connection: Connection, action: Action, now: float, by: Actor, change
     audit.write(connection, [Entry(now, by, action, subject, details)])
 
 
-def _row(one: Suppression) -> dict[str, Any]:
-    evidence = one.evidence
+def _row(suppression: Suppression) -> dict[str, Any]:
+    evidence = suppression.evidence
     return {
-        "id": one.id,
-        "address": one.address,
-        "origin": one.origin,
-        "source_id": one.source_id,
-        "created_at": one.created_at,
-        "expires_at": one.expires_at,
+        "id": suppression.id,
+        "address": suppression.address,
+        "origin": suppression.origin,
+        "source_id": suppression.source_id,
+        "created_at": suppression.created_at,
+        "expires_at": suppression.expires_at,
         "evidence": evidence
         and {
             "email_id": str(evidence.email_id),

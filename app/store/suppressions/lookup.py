@@ -1,6 +1,6 @@
 """Suppressed recipients of messages that are accepted or claimed.
 
-While the list is empty, a group of messages costs one search of an empty index. It is not cached: a cache of another
+While the list is empty, a batch of messages costs one search of an empty index. It is not cached: a cache of another
 replica would not know the first entry in time.
 """
 

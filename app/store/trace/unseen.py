@@ -64,27 +64,27 @@ def oldest_unknown(connection: Connection) -> float | None:
 
 
 @per_argument
-def mark_unseen(connection: Connection, one: Unseen) -> UnseenFound | None:
+def mark_unseen(connection: Connection, request: Unseen) -> UnseenFound | None:
     """Explain or requeue the next held emails. None: the lease was lost."""
-    if not is_held(connection, one.reader):
+    if not is_held(connection, request.reader):
         return None
-    rows = connection.execute(_LOCKED, {"after": one.after}).all()
-    due = [row for row in rows if _is_due(row, one)]
-    again = _retried(connection, due, one.scope, one.now)
+    rows = connection.execute(_LOCKED, {"after": request.after}).all()
+    due = [row for row in rows if _is_due(row, request)]
+    again = _retried(connection, due, request.scope, request.now)
     execute_many(connection, _EXPLAIN, [{"message": row.id} for row in due if row.id not in again])
-    execute_many(connection, _RETRY, [{"message": id, "now": one.now} for id in again])
-    outbox.requeued(connection, dict.fromkeys(again, one.now))
-    entries = [Entry(one.now, ACTOR, Action.EMAIL_RETRIED, str(id), {"was": MessageState.HELD}) for id in again]
+    execute_many(connection, _RETRY, [{"message": id, "now": request.now} for id in again])
+    outbox.requeued(connection, dict.fromkeys(again, request.now))
+    entries = [Entry(request.now, ACTOR, Action.EMAIL_RETRIED, str(id), {"was": MessageState.HELD}) for id in again]
     audit.write(connection, entries)
     return UnseenFound(len(due) - len(again), again, rows[-1].id if len(rows) == BATCH_SIZE else None)
 
 
-def _is_due(row: _Row, one: Unseen) -> bool:
+def _is_due(row: _Row, request: Unseen) -> bool:
     return (
         row.explanation in _UNKNOWN
-        and row.pool in one.scope.complete
+        and row.pool in request.scope.complete
         and not row.seen
-        and one.since <= (row.ended_at or one.since) < one.before
+        and request.since <= (row.ended_at or request.since) < request.before
     )
 
 

@@ -166,18 +166,20 @@ def settle(connection: Connection, batch: Sequence[DeliveryResult]) -> list[bool
 
 
 @per_argument
-def replay(connection: Connection, one: Replay) -> bool:
+def replay(connection: Connection, request: Replay) -> bool:
     """Make a delivery due now; return whether it exists. One under way is not changed."""
-    values = {"webhook": one.webhook_id, "event": one.event_id}
-    changed = connection.execute(_REPLAY, {**values, "next_at": one.now}).rowcount == 1
+    values = {"webhook": request.webhook_id, "event": request.event_id}
+    changed = connection.execute(_REPLAY, {**values, "next_at": request.now}).rowcount == 1
     return changed or connection.execute(_ONE, values).first() is not None
 
 
 @per_argument
-def replay_failed(connection: Connection, one: ReplayFailed) -> int:
+def replay_failed(connection: Connection, request: ReplayFailed) -> int:
     """Requeue up to BATCH_SIZE failed deliveries; return their number."""
-    ids = connection.execute(_FAILED, {"webhook": one.webhook_id, "first": first_at(one.since)}).scalars().all()
-    execute_many(connection, _REPLAY, [{"webhook": one.webhook_id, "event": id, "next_at": one.now} for id in ids])
+    ids = connection.execute(_FAILED, {"webhook": request.webhook_id, "first": first_at(request.since)}).scalars().all()
+    execute_many(
+        connection, _REPLAY, [{"webhook": request.webhook_id, "event": id, "next_at": request.now} for id in ids]
+    )
     return len(ids)
 
 

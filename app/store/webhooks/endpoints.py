@@ -45,29 +45,31 @@ def create(connection: Connection, batch: Sequence[Webhook]) -> list[None]:
 
 
 @per_argument
-def revise(connection: Connection, one: Revision) -> bool:
+def revise(connection: Connection, revision: Revision) -> bool:
     """Change an endpoint; return whether it exists. Pending deliveries of an enabled one are sent."""
     values: dict[str, Any] = {}
-    if one.endpoint is not None:
-        values["endpoint"] = one.endpoint
-    if one.events is not None:
-        values["events"] = list(one.events)
-    if one.status is not None:
-        values |= {"status": one.status, "reason": None}
+    if revision.endpoint is not None:
+        values["endpoint"] = revision.endpoint
+    if revision.events is not None:
+        values["events"] = list(revision.events)
+    if revision.status is not None:
+        values |= {"status": revision.status, "reason": None}
     if not values:
-        return find(connection, one.id) is not None
-    return connection.execute(_UPDATE.values(values), {"webhook": one.id}).rowcount == 1
+        return find(connection, revision.id) is not None
+    return connection.execute(_UPDATE.values(values), {"webhook": revision.id}).rowcount == 1
 
 
 @per_argument
-def rotate(connection: Connection, one: Rotation) -> bool:
+def rotate(connection: Connection, rotation: Rotation) -> bool:
     """Give an endpoint a new secret; return whether it exists. Old secrets also sign until `until`."""
-    row = connection.execute(_ONE.with_for_update(), {"id": one.id}).one_or_none()
+    row = connection.execute(_ONE.with_for_update(), {"id": rotation.id}).one_or_none()
     if row is None:
         return False
-    old = [Secret(secret.value, min(one.until, secret.until or one.until)) for secret in _secrets(row.secrets)]
-    alive = [secret for secret in old if secret.until is not None and secret.until > one.now][:MAX_OLD_SECRETS]
-    connection.execute(_UPDATE.values(secrets=_stored([Secret(one.secret), *alive])), {"webhook": one.id})
+    old = [
+        Secret(secret.value, min(rotation.until, secret.until or rotation.until)) for secret in _secrets(row.secrets)
+    ]
+    alive = [secret for secret in old if secret.until is not None and secret.until > rotation.now][:MAX_OLD_SECRETS]
+    connection.execute(_UPDATE.values(secrets=_stored([Secret(rotation.secret), *alive])), {"webhook": rotation.id})
     return True
 
 
@@ -105,15 +107,15 @@ def delivery(connection: Connection, id: UUID, event_id: UUID) -> Delivery | Non
     return None if row is None else _delivery(row)
 
 
-def _values(one: Webhook) -> dict[str, Any]:
+def _values(webhook: Webhook) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "endpoint": one.endpoint,
-        "events": list(one.events),
-        "status": one.status,
-        "reason": one.reason,
-        "created_at": one.created_at,
-        "secrets": _stored(one.secrets),
+        "id": webhook.id,
+        "endpoint": webhook.endpoint,
+        "events": list(webhook.events),
+        "status": webhook.status,
+        "reason": webhook.reason,
+        "created_at": webhook.created_at,
+        "secrets": _stored(webhook.secrets),
     }
 
 

@@ -232,23 +232,23 @@ def _fact(row: Row[*tuple[Any, ...]], to: Sequence[_EmailFacts], why: Explanatio
     )
 
 
-def _event_row(one: WebhookEvent) -> dict[str, Any]:
+def _event_row(event: WebhookEvent) -> dict[str, Any]:
     return {
-        "id": uuid7.new(one.at),
-        "type": one.type,
-        "at": one.at,
-        "payload": one.payload,
-        "once": one.deduplication_key,
+        "id": uuid7.new(event.at),
+        "type": event.type,
+        "at": event.at,
+        "payload": event.payload,
+        "once": event.deduplication_key,
     }
 
 
-def _delivery_row(one: WebhookEvent, event_id: UUID, webhook_id: UUID) -> dict[str, Any]:
+def _delivery_row(event: WebhookEvent, event_id: UUID, webhook_id: UUID) -> dict[str, Any]:
     return {
         "webhook_id": webhook_id,
         "event_id": event_id,
-        "subject": one.subject,
+        "subject": event.subject,
         "state": DeliveryState.PENDING,
-        "next_at": one.at,
+        "next_at": event.at,
         "tries": 0,
         "history": [],
     }
