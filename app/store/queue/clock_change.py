@@ -1,4 +1,4 @@
-"""Adjusts due times and leases after the wall clock was set back, and reads the latest time stored, which shows that.
+"""Adjusts due times and leases after the wall clock was set back; and reads the latest time stored, to detect that.
 
 Otherwise a 30-second retry delay would last an hour longer when the clock loses an hour. Times set by callers stay:
 they are times of day.

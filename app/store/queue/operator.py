@@ -1,6 +1,6 @@
 """Commands of operators for one message: retry, cancel, confirm, with their webhook events and audit entries.
 
-The lifecycle decides in which state each is possible; a scheduled message is one before its time (`is_scheduled`).
+The lifecycle decides in which state each is possible. `is_scheduled` is the condition of a scheduled message.
 
 No such event applies to an ACTIVE message, and rows are selected only in the states of the event: so a message of a
 worker is neither changed nor locked. A relayed recipient stays relayed.
