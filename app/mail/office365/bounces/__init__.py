@@ -1,4 +1,4 @@
-"""Rules for the codes of bounces: what Exchange reports after it has accepted a message.
+"""Rules for bounces: failures and delays that Exchange reports after it has accepted a message.
 
-They come in non-delivery reports and message traces. `lookup` finds the rule of a code.
+The reports are non-delivery reports and message traces. `lookup` finds the rule of a code and text.
 """

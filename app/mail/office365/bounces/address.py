@@ -1,10 +1,10 @@
-"""Rows for the recipient's address: unknown, disabled, malformed, or in a domain without mail.
+"""Rules for bounces because of the recipient's address: unknown, disabled, malformed, or in a domain without mail.
 
-Only these rows have `suppress_after`, and only for an address that is dead for good.
+Only rules in this module have `suppress_after`, and only for an address that is dead for good.
 """
 
 from app.mail.office365 import sources
-from app.mail.office365.bounces.row import CORRECT, of_address, of_receiver
+from app.mail.office365.bounces.constructors import CORRECT, address_rule, receiver_rule
 from app.mail.outcome.rule import enhanced
 from app.mail.outcome.verdict import Confidence
 
@@ -18,7 +18,7 @@ _ABOUT_DOMAIN = (
 )  # fmt: skip
 
 RULES = (
-    of_address(
+    address_rule(
         name="bounced-unknown-recipient",
         statuses=enhanced("5.1.1", "5.1.10"),
         text=("resolver.adr.recipientnotfound", "resolver.adr.recipnotfound", "resolver.adr.exrecipnotfound"),
@@ -27,7 +27,7 @@ RULES = (
         summary="The recipient's address does not exist.",
         fix=CORRECT,
     ),
-    of_address(
+    address_rule(
         name="bounced-domain-without-mail",
         statuses=enhanced("5.1.2"),
         any_of=_ABOUT_DOMAIN,
@@ -39,14 +39,14 @@ RULES = (
         source=sources.RFC_3463,
         confidence=Confidence.MEDIUM,
     ),
-    of_address(
+    address_rule(
         name="bounced-domain-unknown",
         statuses=enhanced("5.4.310"),
         suppress_after=2,
         summary="The recipient's domain does not exist in the DNS.",
         fix=f"{CORRECT} If the domain is right, its owner must repair its DNS.",
     ),
-    of_address(
+    address_rule(
         name="bounced-recipient-disabled",
         statuses=enhanced("5.2.1"),
         none_of=(
@@ -63,7 +63,7 @@ RULES = (
         source=sources.RFC_3463,
         confidence=Confidence.MEDIUM,
     ),
-    of_address(
+    address_rule(
         name="bounced-recipient-rejected",
         statuses=enhanced("5.4.1", "5.5.0", "5.1.351", "5.7.504", "5.7.505"),
         any_of=("recipient", "mailbox", "user"),
@@ -73,20 +73,20 @@ RULES = (
         summary="The recipient's server says that it has no such address.",
         fix=f"{CORRECT} If the address is right, the recipient's administrator must check the list of addresses.",
     ),
-    of_address(
+    address_rule(
         name="bounced-unknown-to-server",
         statuses=enhanced("5.1.351"),
         summary="The recipient's server says that it has no such address.",
         fix=CORRECT,
     ),
-    of_address(
+    address_rule(
         name="bounced-invalid-address",
         statuses=enhanced("5.1.3", "5.1.4", "5.1.5", "5.1.6"),
         summary="The recipient's address is not one that mail can be delivered to.",
         fix=CORRECT,
         source=sources.EXCHANGE_REPORTS,
     ),
-    of_address(
+    address_rule(
         name="bounced-destination-system",
         statuses=enhanced("5.1.2"),
         summary="The system that the recipient's address names cannot be reached by mail.",
@@ -94,14 +94,14 @@ RULES = (
         source=sources.RFC_3463,
         confidence=Confidence.LOW,
     ),
-    of_address(
+    address_rule(
         name="bounced-no-route",
         statuses=enhanced("5.4.4"),
         summary="Exchange finds no way to the recipient's domain: the name or its MX record is wrong.",
         fix=f"{CORRECT} If the domain is right, its owner must repair the MX record.",
         source=sources.EXCHANGE_REPORTS,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-address-unresolved",
         statuses=enhanced("5.1.0"),
         summary="The recipient's server refuses the sender's or the recipient's address.",

@@ -1,6 +1,6 @@
-"""Rule of a bounce's code, and whether it may suppress the address. Pure.
+"""Rules for all bounces, the search for the rule of a code and text, and whether the address may be suppressed. Pure.
 
-Microsoft's own page of codes is the first source (`sources.NON_DELIVERY`).
+RULES are those of this package, then those for replies with the same meaning; DEFAULTS decide by the class of the code.
 """
 
 import re
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from app.mail.office365 import content, envelope, outbound
 from app.mail.office365.bounces import address, receiver, sender, transport
-from app.mail.office365.bounces.row import AGAIN_IF_BOUNCED, bounced
+from app.mail.office365.bounces.constructors import AGAIN_IF_BOUNCED, bounce_rule
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.reply import EnhancedStatus, Reply
 from app.mail.outcome.rule import NormalizedReply, Rule, first_match
@@ -19,7 +19,7 @@ MAX_TEXT = 2_000  # characters of a diagnostic text that are read
 OWN_RULES: tuple[Rule, ...] = (*sender.RULES, *address.RULES, *receiver.RULES, *transport.RULES)
 _OWN_TEXTS = frozenset(text for rule in OWN_RULES for text in rule.text)
 # A refusal that fails the message, or a block that a person has to lift, means the same as reply and as bounce,
-# unless a row here has its sentence.
+# unless a rule of this package has its sentence.
 _FROM_REPLIES = tuple(
     rule
     for rules, lifted in ((outbound.RULES, True), (content.RULES, False), (envelope.RULES, False))
@@ -29,7 +29,7 @@ _FROM_REPLIES = tuple(
 )
 RULES: tuple[Rule, ...] = (*OWN_RULES, *_FROM_REPLIES)
 
-UNKNOWN = bounced(
+UNKNOWN = bounce_rule(
     name="bounced",
     responsible=Responsible.RECEIVER,
     known=False,
@@ -38,7 +38,7 @@ UNKNOWN = bounced(
     source="RFC 3463 §2",
     confidence=Confidence.LOW,
 )
-DELAYED = bounced(
+DELAYED = bounce_rule(
     name="delayed",
     action=Action.DEFER,
     responsible=Responsible.RECEIVER,

@@ -1,7 +1,16 @@
-"""Rows for the recipient's organization: its policy, its limits, and the limits of one mailbox."""
+"""Rules for bounces by the recipient's side: the state and limits of one mailbox, the policy of the organization, and
+the state of its servers.
+"""
 
 from app.mail.office365 import sources
-from app.mail.office365.bounces.row import AGAIN, AGAIN_IF_BOUNCED, ASK, SERVER, later, of_receiver
+from app.mail.office365.bounces.constructors import (
+    AGAIN,
+    AGAIN_IF_BOUNCED,
+    ASK,
+    SERVER,
+    deferred_receiver_rule,
+    receiver_rule,
+)
 from app.mail.outcome.rule import between, enhanced
 from app.mail.outcome.verdict import Confidence
 
@@ -9,25 +18,25 @@ _CHECK_MAILBOX = "Send it again later. If it bounces again, ask the recipient's 
 _SMALLER = "Send a smaller email, for instance a link instead of an attachment."
 
 _MAILBOX = (
-    later(
+    deferred_receiver_rule(
         name="bounced-recipient-mailbox-full",
         statuses=enhanced("4.2.2", "5.2.2"),
         none_of=("submission", "sender"),
         text=("storedrv.deliver.exception:quotaexceeded",),
         text_fallback=("mailbox full", "mailbox is full", "over quota"),
         summary="The recipient's mailbox is full.",
-        fix="Ask the recipient to make room, then send the email again.",
+        fix="Ask the recipient to free space in the mailbox, then send the email again.",
         source=sources.RFC_3463,
     ),
-    later(
+    deferred_receiver_rule(
         name="bounced-recipient-over-limit",
         statuses=enhanced("4.2.121", "4.2.122", "5.2.121", "5.2.122"),
         text=("per hour message receive limit", "recipient has exceeded their limit", "receiving mail at a rate"),
         summary="The recipient's mailbox has received too much within the hour, from you or from all.",
-        fix="Send the email again after an hour, and send fewer emails to this address: one mailbox takes 3,600 an "
+        fix="Send the email again after an hour, and send fewer emails to this address: one mailbox accepts 3,600 an "
         "hour, a third of them from one sender.",
     ),
-    later(
+    deferred_receiver_rule(
         name="bounced-recipient-busy",
         statuses=enhanced("4.3.2"),
         any_of=("recipient thread limit",),
@@ -35,7 +44,7 @@ _MAILBOX = (
         summary="The recipient's mailbox receives too much at once.",
         fix=AGAIN_IF_BOUNCED,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-over-recipient-size",
         statuses=enhanced("5.2.3"),
         none_of=("sendsizelimit", "sender"),
@@ -44,7 +53,7 @@ _MAILBOX = (
         fix=_SMALLER,
         source=sources.EXCHANGE_REPORTS,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-over-server-size",
         statuses=enhanced("5.3.4"),
         none_of=("header size",),
@@ -53,7 +62,7 @@ _MAILBOX = (
         fix=_SMALLER,
         source=sources.RFC_3463,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-quarantined-by-filter",
         statuses=enhanced("5.2.1"),
         any_of=("quarantine",),
@@ -62,33 +71,33 @@ _MAILBOX = (
         fix=ASK,
         source=sources.EXCHANGE_REPORTS,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-mailbox-unusable",
         statuses=enhanced("5.2.0", "5.2.1", "5.3.2"),
         any_of=("storedrv.deliver", "mailbox cannot be accessed"),
         none_of=("storedrv.submission",),
-        summary="The recipient's mailbox cannot take the email: it is disabled, being moved or damaged.",
+        summary="The recipient's mailbox cannot accept the email: it is disabled, being moved or damaged.",
         fix=_CHECK_MAILBOX,
         source=sources.EXCHANGE_REPORTS,
         confidence=Confidence.MEDIUM,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-mailbox-status",
         statuses=enhanced("4.2.0", "4.2.1", "5.2.0"),
         none_of=("storedrv.submission",),
-        summary="The recipient's mailbox did not take the email.",
+        summary="The recipient's mailbox did not accept the email.",
         fix=_CHECK_MAILBOX,
         source=sources.RFC_3463,
         confidence=Confidence.LOW,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-list-expansion",
         statuses=enhanced("5.2.4"),
         summary="The recipient is a mailing list that its server could not expand.",
         fix=SERVER,
         source=sources.RFC_3463,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-forwarding-address",
         statuses=enhanced("5.2.14"),
         summary="The recipient's mailbox forwards to an address that is wrong.",
@@ -98,17 +107,17 @@ _MAILBOX = (
 )
 
 _POLICY = (
-    of_receiver(
+    receiver_rule(
         name="bounced-internal-only",
         statuses=enhanced(
             "5.7.12", "5.7.13", "5.7.124", "5.7.129", "5.7.133", "5.7.134", "5.7.135", "5.7.136", "5.7.193"
         ),
         text=("sendernotauthenticated", "sender was not authenticated", "sender not authenticated for", "restrictedto"),
-        summary="The recipient (a group, a mailbox or an organization) takes mail only from its own people or from a "
-        "list of senders.",
+        summary="The recipient (a group, a mailbox or an organization) accepts mail only from its own members or from "
+        "a list of senders.",
         fix="Ask the owner of the group, or the recipient's administrator, to allow mail from outside or from you.",
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-data-loss-prevention",
         statuses=enhanced("5.7.171"),
         summary="A rule against data loss (DLP) refused the email: of your organization, if its trace names a policy.",
@@ -117,7 +126,7 @@ _POLICY = (
         source=sources.TRACE,
         confidence=Confidence.MEDIUM,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-mail-flow-rule",
         statuses=between("5.7.900", "5.7.999"),
         text=("transport.rules.rejectmessage",),
@@ -126,7 +135,7 @@ _POLICY = (
         f"rule that matched. If it is none of them: {ASK}",
         source=sources.EXCHANGE_RULES,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-authentication-required",
         statuses=enhanced("5.7.3", "5.7.57"),
         text=("client was not authenticated", "client not authenticated", "authentication required"),
@@ -135,17 +144,17 @@ _POLICY = (
         fix=f"{SERVER} If the domain is your own, check its MX record and the connectors at "
         "https://admin.exchange.microsoft.com, Mail flow.",
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-partner-connector",
         statuses=enhanced("5.7.51"),
         text=("restrictdomainstoipaddresses", "restrictdomainstocertificate"),
-        summary="The recipient's organization takes mail from this domain only from a certain IP address or "
+        summary="The recipient's organization accepts mail from this domain only from a certain IP address or "
         "certificate.",
         fix=f"{ASK} Its connector for partners must allow mail of your domain from Office 365.",
         source=sources.EXCHANGE_REPORTS,
         confidence=Confidence.MEDIUM,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-no-relay",
         statuses=enhanced("5.4.1", "5.7.54", "5.7.64", "5.7.367", "5.7.368"),
         text=("unable to relay", "relay access denied", "relaying denied", "not permitted to relay"),
@@ -154,7 +163,7 @@ _POLICY = (
         "of domains; if the domain is your own, check the connectors at https://admin.exchange.microsoft.com, Mail "
         "flow.",
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-by-policy",
         statuses=enhanced("5.0.350"),
         any_of=("policy violation",),
@@ -162,20 +171,20 @@ _POLICY = (
         "attachment.",
         fix=f"Send it without attached emails or archives. {ASK}",
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-by-remote-server",
         statuses=enhanced("5.0.0", "5.0.350", "5.5.0"),
         summary="The recipient's server refuses the email without a code of its own; the reply has the reason.",
         fix=f"Read the reason in the reply. {ASK}",
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-customer-blocks",
         statuses=between("5.7.504", "5.7.513") - enhanced("5.7.508", "5.7.509", "5.7.512"),
         text=("using customer block list", "access denied, rejected by recipient"),
         summary="The recipient's organization refuses mail from this sender or from its IP address.",
         fix=ASK,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-not-authorized",
         statuses=enhanced("4.7.0", "4.7.1", "5.7.0", "5.7.1"),
         text_fallback=("delivery not authorized",),
@@ -184,7 +193,7 @@ _POLICY = (
         fix="Look at your own rules (https://admin.exchange.microsoft.com, Mail flow, Rules). If it is none of them: "
         f"{ASK}",
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-tenant-without-mail",
         statuses=enhanced("4.4.4", "5.4.4"),
         any_of=("no mail-enabled subscriptions",),
@@ -194,7 +203,7 @@ _POLICY = (
         source=sources.EXCHANGE_REPORTS,
         confidence=Confidence.MEDIUM,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-journaling",
         statuses=enhanced("5.3.190"),
         summary="An organization journals to Office 365 without having Journaling Archive there.",
@@ -203,14 +212,14 @@ _POLICY = (
 )
 
 _SERVER = (
-    later(
+    deferred_receiver_rule(
         name="bounced-server-loaded",
         statuses=enhanced("4.3.0", "4.3.1", "5.3.1", "4.5.3", "4.7.500", "4.7.652", "4.7.700"),
         text=("pfa agent busy", "has exceeded the maximum number of connections"),
         summary="The receiving server has no capacity for the email at the moment, or limits this sender.",
         fix=AGAIN_IF_BOUNCED,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-server-setup",
         statuses=enhanced("5.3.0", "5.3.3", "5.3.5", "5.5.2"),
         summary="A server on the way is set up wrongly, or found the email damaged.",
@@ -218,10 +227,10 @@ _SERVER = (
         source=sources.EXCHANGE_REPORTS,
         confidence=Confidence.MEDIUM,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-no-mail-service",
         statuses=enhanced("4.3.2", "5.3.2"),
-        summary="The recipient's server takes no mail at the moment.",
+        summary="The recipient's server accepts no mail at the moment.",
         fix=SERVER,
         source=sources.RFC_3463,
     ),

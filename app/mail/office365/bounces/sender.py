@@ -1,25 +1,25 @@
-"""Rows for the sender: authentication of its domain, its limits, its reputation, and the email itself."""
+"""Rules for bounces because of the sender: domain authentication, limits, reputation, and the email itself."""
 
 from functools import partial
 
 from app.mail.office365 import sources
-from app.mail.office365.bounces.row import AGAIN_IF_BOUNCED, DNS, LESS, of_reputation, of_sender
+from app.mail.office365.bounces.constructors import AGAIN_IF_BOUNCED, DNS, LESS, reputation_rule, sender_rule
 from app.mail.office365.limits import RECIPIENTS_PER_DAY
 from app.mail.outcome.rule import between, enhanced
 from app.mail.outcome.verdict import Action, Confidence
 
-_limit = partial(of_sender, action=Action.DEFER)
+_limit = partial(sender_rule, action=Action.DEFER)
 _FLOW = "All mail to external recipients is shown at https://admin.exchange.microsoft.com, Reports, Mail flow."
 
 RULES = (
-    of_sender(
+    sender_rule(
         name="bounced-domain-authentication",
         statuses=enhanced("4.7.23", "5.7.23", "4.7.26", "5.7.26", "5.7.27", "5.7.509"),
         text=("sender policy framework violation", "does not pass dmarc"),
         summary="The recipient refuses the email because SPF, DKIM or DMARC of the sender's domain fails.",
         fix=DNS,
     ),
-    of_sender(
+    sender_rule(
         name="bounced-outlook-authentication",
         statuses=enhanced("5.7.515"),
         text=("required authentication level",),
@@ -27,14 +27,14 @@ RULES = (
         fix=DNS,
         source=sources.OUTLOOK_BULK,
     ),
-    of_sender(
+    sender_rule(
         name="bounced-reverse-dns",
         statuses=enhanced("5.7.25"),
         summary="The recipient wants a reverse DNS record for the address that the email came from.",
         fix="Nothing to set up for mail that leaves Office 365 itself. If a connector of your own sends the mail on, "
         "give the IP address of that server a reverse DNS record.",
     ),
-    of_sender(
+    sender_rule(
         name="bounced-sender-address",
         statuses=enhanced("5.1.7", "5.1.8"),
         none_of=("bad outbound sender", "access denied"),
@@ -74,7 +74,7 @@ RULES = (
         "https://admin.microsoft.com, Settings, Domains, and make it part of the mailbox's address.",
         source=sources.TENANT_LIMIT,
     ),
-    of_sender(
+    sender_rule(
         name="bounced-rich-text",
         statuses=enhanced("5.0.350"),
         any_of=("x-dg-ref",),
@@ -82,7 +82,7 @@ RULES = (
         summary="The recipient's server refuses a header that Outlook adds to rich text.",
         fix="Send the email as HTML or plain text.",
     ),
-    of_sender(
+    sender_rule(
         name="bounced-content",
         statuses=enhanced("5.5.6"),
         text=("invalid message content",),
@@ -91,7 +91,7 @@ RULES = (
         source=sources.EXCHANGE_REPORTS,
         confidence=Confidence.MEDIUM,
     ),
-    of_reputation(
+    reputation_rule(
         name="bounced-rate-limited",
         statuses=enhanced("4.7.650", "4.7.651"),
         text=("rate limited due to ip reputation",),
@@ -100,7 +100,7 @@ RULES = (
         fix=AGAIN_IF_BOUNCED,
         source=sources.MX_SIDE,
     ),
-    of_reputation(
+    reputation_rule(
         name="bounced-address-range-limit",
         statuses=enhanced("5.7.508"),
         text=("has exceeded permitted limits within",),
@@ -108,7 +108,7 @@ RULES = (
         summary="Too much mail came from this range of IP addresses within a short time.",
         fix=AGAIN_IF_BOUNCED,
     ),
-    of_reputation(
+    reputation_rule(
         name="bounced-suspicious",
         statuses=(between("4.7.500", "4.7.699") | between("4.7.850", "4.7.899")) - enhanced("4.7.500", "4.7.652"),
         text=("access denied, please try again later",),
@@ -116,7 +116,7 @@ RULES = (
         summary="Microsoft classifies the sending as suspicious and restricts it temporarily.",
         fix=AGAIN_IF_BOUNCED,
     ),
-    of_reputation(
+    reputation_rule(
         name="bounced-content-is-spam",
         statuses=enhanced("5.7.350", "5.7.500"),
         text=("remote server returned message detected as spam", "spam message rejected"),
@@ -124,14 +124,14 @@ RULES = (
         fix=f"Change the text, the links or the attachments. {LESS}",
         source=sources.LOG,
     ),
-    of_reputation(
+    reputation_rule(
         name="bounced-address-banned",
         statuses=between("5.7.606", "5.7.649") | enhanced("5.7.511"),
         text=("banned sending ip", "banned sender["),
         summary="The recipient's server has banned the IP address that the email came from.",
         fix=f"Send it again later: Office 365 then uses another address. {LESS}",
     ),
-    of_reputation(
+    reputation_rule(
         name="bounced-block-list",
         statuses=enhanced("5.7.1"),
         any_of=("block list", "blocked using", "spamhaus", "blacklist", "spam"),

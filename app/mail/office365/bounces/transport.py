@@ -1,35 +1,42 @@
-"""Rows for the way to the recipient's server: DNS, connection, TLS and its policies, loops."""
+"""Rules for bounces on the way to the recipient's server: DNS, connection, TLS and its policies, loops."""
 
 from app.mail.office365 import sources
-from app.mail.office365.bounces.row import AGAIN, AGAIN_IF_BOUNCED, SERVER, later, of_microsoft, of_receiver
+from app.mail.office365.bounces.constructors import (
+    AGAIN,
+    AGAIN_IF_BOUNCED,
+    SERVER,
+    deferred_receiver_rule,
+    microsoft_rule,
+    receiver_rule,
+)
 from app.mail.outcome.rule import between, enhanced
 from app.mail.outcome.verdict import Confidence
 
 _TLS = f"{SERVER} Exchange does not send over a connection that fails the policy of the recipient's own domain."
 
 RULES = (
-    later(
+    deferred_receiver_rule(
         name="bounced-dns",
         statuses=enhanced("4.4.312", "5.4.312"),
         text=("dns query failed",),
         summary="The DNS of the recipient's domain gave no answer.",
         fix=f"Check the domain for a typing error. Otherwise its owner must repair its DNS. {AGAIN}",
     ),
-    later(
+    deferred_receiver_rule(
         name="bounced-connection-refused",
         statuses=enhanced("4.4.316", "5.4.316"),
         text=("socket error code 10061",),
         summary="The recipient's server refuses the connection.",
         fix=f"{SERVER} {AGAIN}",
     ),
-    later(
+    deferred_receiver_rule(
         name="bounced-connection-reset",
         statuses=enhanced("4.4.2", "4.4.318", "5.4.318"),
         text=("suspiciousremoteservererror", "connection was closed abruptly"),
         summary="The recipient's server ended the connection in the middle of the transfer.",
         fix=f"{SERVER} {AGAIN}",
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-cannot-connect-securely",
         statuses=enhanced("4.4.317", "5.4.317"),
         any_of=("starttls", "certificate", "subjectmismatch", "tls"),
@@ -38,21 +45,21 @@ RULES = (
         fix=f"{SERVER} If a connector of your own requires TLS, check it at https://admin.exchange.microsoft.com, Mail "
         "flow, Connectors.",
     ),
-    later(
+    deferred_receiver_rule(
         name="bounced-cannot-connect",
         statuses=enhanced("4.4.1", "4.4.317", "5.4.317"),
         text_fallback=("cannot connect to remote server",),
         summary="Exchange could not connect to the recipient's server.",
         fix=f"Check the domain for a typing error. Otherwise: {SERVER} {AGAIN}",
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-mta-sts",
         statuses=enhanced("4.4.8", "5.4.8", "4.7.5", "5.7.5"),
         text=("failed mta-sts validation",),
         summary="The recipient's server does not fit the MTA-STS policy of its domain: its MX name or its certificate.",
         fix=_TLS,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-dane",
         statuses=between("4.7.321", "4.7.325") | between("5.7.321", "5.7.325"),
         text=(
@@ -65,14 +72,14 @@ RULES = (
         summary="The recipient's server fails DANE: its STARTTLS, certificate, TLSA record or DNSSEC is wrong.",
         fix=_TLS,
     ),
-    later(
+    deferred_receiver_rule(
         name="bounced-expired",
         statuses=enhanced("4.4.7", "5.4.7", "5.4.300"),
         text=("queue.expired",),
         summary="Exchange could not hand over the email within its time, usually 24 hours.",
         fix=f"Check the domain for a typing error. Otherwise the recipient's server was unreachable. {AGAIN}",
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-loop",
         statuses=enhanced("5.4.6") | between("5.4.11", "5.4.20"),
         text=("hop count exceeded", "routing loop detected", "agent generated message depth exceeded"),
@@ -80,7 +87,7 @@ RULES = (
         fix="The recipient must check the forwarding of the mailbox. If the domain is your own, check its MX record "
         "and the connectors at https://admin.exchange.microsoft.com, Mail flow.",
     ),
-    of_microsoft(
+    microsoft_rule(
         name="bounced-replication",
         statuses=enhanced("4.4.0", "4.4.22", "4.4.24", "4.4.25", "4.4.28"),
         text=("message failed to be replicated",),
@@ -89,7 +96,7 @@ RULES = (
         source=sources.MX_SIDE,
         confidence=Confidence.MEDIUM,
     ),
-    of_receiver(
+    receiver_rule(
         name="bounced-routing",
         statuses=enhanced("4.4.3", "4.4.4", "4.4.5", "4.4.6", "4.4.400", "5.4.0", "5.4.2", "5.4.3", "5.4.5"),
         none_of=("temporary server error", "no mail-enabled subscriptions"),
@@ -98,7 +105,7 @@ RULES = (
         source=sources.RFC_3463,
         confidence=Confidence.LOW,
     ),
-    of_microsoft(
+    microsoft_rule(
         name="bounced-temporary-fault",
         statuses=enhanced("4.3.2", "4.4.3", "4.7.0"),
         any_of=("temporary server error", "service not active", "service not available"),

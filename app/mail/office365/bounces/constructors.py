@@ -1,4 +1,4 @@
-"""Form of a row, and fixes that several rows share.
+"""Constructors of the rules for bounces, one for each responsible party, and fixes that several rules share.
 
 `action` is FAIL if the same email to the same address bounces again until somebody changes something, DEFER if time
 alone can help. A code of class 4 is temporary in either case (RFC 3463 §2).
@@ -11,7 +11,7 @@ from app.mail.outcome.attempt import Phase
 from app.mail.outcome.rule import Rule
 from app.mail.outcome.verdict import Action, Confidence, Responsible, Scope
 
-bounced = partial(
+bounce_rule = partial(
     Rule,
     phases=frozenset({Phase.DOT}),  # Exchange has accepted the message
     codes=range(400, 600),
@@ -20,12 +20,12 @@ bounced = partial(
     source=sources.NON_DELIVERY,
     confidence=Confidence.HIGH,
 )
-of_address = partial(bounced, responsible=Responsible.ADDRESS)
-of_receiver = partial(bounced, responsible=Responsible.RECEIVER)
-of_reputation = partial(bounced, responsible=Responsible.REPUTATION)
-of_sender = partial(bounced, responsible=Responsible.SENDER)
-of_microsoft = partial(bounced, responsible=Responsible.MICROSOFT, action=Action.DEFER)
-later = partial(of_receiver, action=Action.DEFER)
+address_rule = partial(bounce_rule, responsible=Responsible.ADDRESS)
+receiver_rule = partial(bounce_rule, responsible=Responsible.RECEIVER)
+reputation_rule = partial(bounce_rule, responsible=Responsible.REPUTATION)
+sender_rule = partial(bounce_rule, responsible=Responsible.SENDER)
+microsoft_rule = partial(bounce_rule, responsible=Responsible.MICROSOFT, action=Action.DEFER)
+deferred_receiver_rule = partial(receiver_rule, action=Action.DEFER)
 
 CORRECT = "Correct the address in the application and send again."
 ASK = "Ask the recipient, by another way than email, to have mail from you allowed."
