@@ -1,8 +1,8 @@
 """Delivery policy: the verdict on the end of an attempt, for each recipient and for the mailbox.
 
-It alone decides between permanent and temporary. The rules of Exchange (app/mail/office365) come first, then the
-defaults, which cover every reply code. The first matching rule decides. A problem of the connection or the login never
-fails a message (app/DESIGN.md, guarantee 3).
+A reply is compared with Exchange's rules (app/mail/office365): first the sentences of all, then the codes and words.
+If none matches, DEFAULTS apply; failures without a reply have their own texts. A problem of the connection or the login
+never fails a message (app/DESIGN.md, guarantee 3). app.mail.office365.bounces has the rules for bounces.
 """
 
 import re
@@ -17,9 +17,9 @@ from app.mail.outcome.reply import EnhancedStatus, Reply
 from app.mail.outcome.rule import (
     ANY,
     AUTH,
+    BEFORE_AUTH,
     LOGIN_CODES,
     MESSAGE,
-    OPENING,
     TRANSACTION,
     NormalizedReply,
     Rule,
@@ -57,7 +57,7 @@ DEFAULTS: tuple[Rule, ...] = (
     ),
     Rule(
         name="opening-refused",
-        phases=OPENING,
+        phases=BEFORE_AUTH,
         codes=range(200, 600),
         action=Action.DEFER,
         scope=Scope.HOST,
@@ -179,7 +179,7 @@ WITHOUT_REPLY: Mapping[FailureKind, Explanation] = {
     FailureKind.CLOSED: Explanation("The connection was lost.", NOTHING),
     FailureKind.CERTIFICATE: Explanation(
         "The certificate of the upstream server is not trusted, so neither login nor mail was sent.",
-        "Find the device between here and Office 365 that opens TLS, such as a proxy, or set its CA certificate in "
+        "Find the device between here and Office 365 that inspects TLS, such as a proxy, or set its CA certificate in "
         "POSTERN_SMTP_CA_FILE.",
     ),
     FailureKind.TLS: Explanation(
@@ -215,15 +215,15 @@ _LOCAL_FAILURES = frozenset({FailureKind.CRASHED, FailureKind.STOPPED})
 
 def judge(attempt: Attempt, addresses: Iterable[str]) -> dict[str, Verdict]:
     """Return one verdict for each attempted address."""
-    rest = _judge_rest(attempt)
+    end = _judge_end(attempt)
     return {
-        address: judge_reply(Phase.RCPT, refusal) if (refusal := attempt.refused.get(address)) else rest
+        address: judge_reply(Phase.RCPT, refusal) if (refusal := attempt.refused.get(address)) else end
         for address in addresses
     }
 
 
 def judge_reply(phase: Phase, reply: Reply) -> Verdict:
-    """Return the verdict of the first matching rule. The last rule matches every reply."""
+    """Return the verdict of the rule that applies to the reply. The last default matches every reply."""
     return _rule(phase, reply).verdict(reply)
 
 
@@ -240,14 +240,14 @@ def judge_failure(failure: Failure) -> Verdict:
     if failure.kind is FailureKind.CAPABILITY:
         return _missing_capability(failure, why, name)
     if failure.kind is FailureKind.CREDENTIAL:
-        return _without_credential(failure, why, name)
-    if failure.phase in OPENING | {Phase.AUTH}:
+        return _missing_credential(failure, why, name)
+    if failure.phase in BEFORE_AUTH | {Phase.AUTH}:
         return Verdict(Action.DEFER, Scope.HOST, why, name, failure.detail, pause=5.0)
     return Verdict(Action.DEFER, Scope.MESSAGE, why, name, failure.detail)
 
 
 def explain_for_login(explanation: Explanation, method: LoginMethod) -> Explanation:
-    """Return the explanation for a mailbox that logs in by this method: `explanation`, unless its rule has one."""
+    """Return the explanation that the rule of `explanation` has for this login method, else `explanation` itself."""
     return _BY_LOGIN.get((explanation, method), explanation)
 
 
@@ -258,7 +258,7 @@ def _missing_capability(failure: Failure, why: Explanation, name: str) -> Verdic
     return Verdict(Action.DEFER, Scope.MAILBOX, why, name, failure.detail, hold=True)
 
 
-def _without_credential(failure: Failure, why: Explanation, name: str) -> Verdict:
+def _missing_credential(failure: Failure, why: Explanation, name: str) -> Verdict:
     """Hold the mailbox if a person has to fix the cause; pause it if the cause is temporary or unknown."""
     row = entra.row(failure.code)
     if row is None:
@@ -267,23 +267,23 @@ def _without_credential(failure: Failure, why: Explanation, name: str) -> Verdic
     return Verdict(Action.DEFER, Scope.MAILBOX, row.explanation, row.name, failure.detail, pause=pause, hold=row.hold)
 
 
-def _judge_rest(attempt: Attempt) -> Verdict:
+def _judge_end(attempt: Attempt) -> Verdict:
     if attempt.failure is not None:
         return judge_failure(attempt.failure)
     assert attempt.reply is not None  # noqa: S101 - guaranteed by Attempt
     return judge_reply(attempt.phase, attempt.reply)
 
 
-def _by_code(rules: Sequence[Rule]) -> Mapping[int, tuple[Rule, ...]]:
+def _group_by_code(rules: Sequence[Rule]) -> Mapping[int, tuple[Rule, ...]]:
     found: defaultdict[int, list[Rule]] = defaultdict(list)
     for rule in rules:
         for code in rule.codes:
             found[code].append(rule)
-    return {code: tuple(its) for code, its in found.items()}
+    return {code: tuple(matching) for code, matching in found.items()}
 
 
-_BY_LOGIN = {(rule.explanation, method): one for rule in RULES for method, one in rule.by_login.items()}
-_EXCHANGE = _by_code(office365.RULES)
+_BY_LOGIN = {(rule.explanation, method): other for rule in RULES for method, other in rule.by_login.items()}
+_EXCHANGE = _group_by_code(office365.RULES)
 # Exchange's refusal at MAIL can include the cause of the failed login: `530 5.7.57 ... Error: 535 5.7.139 ...`.
 _CAUSE = re.compile(r"\berror: ?([45]\d\d) +", re.IGNORECASE)
 # Replies of the store driver's submission part concern the sending mailbox, also at RCPT.
@@ -298,15 +298,15 @@ def _rule(phase: Phase, reply: Reply) -> Rule:
             cause := _CAUSE.search(normalized.text)
         ):
             return _rule(Phase.AUTH, Reply.of(int(cause[1]), [normalized.text[cause.end() :]]))
-        if (row := _row(phase, reply.code, normalized)) is not None:
-            return row
+        if (found := _exchange_rule(phase, reply.code, normalized)) is not None:
+            return found
     for rule in DEFAULTS:
         if reply.code in rule.codes and phase in rule.phases:
             return rule
     return DEFAULTS[-1]  # it matches every reply
 
 
-def _row(phase: Phase, code: int, normalized: NormalizedReply) -> Rule | None:
+def _exchange_rule(phase: Phase, code: int, normalized: NormalizedReply) -> Rule | None:
     if phase is Phase.RCPT and _OF_SENDER in normalized.text:
         phase = Phase.DOT
     return first_match(_EXCHANGE[code], phase, normalized)

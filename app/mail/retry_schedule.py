@@ -1,6 +1,7 @@
-"""Retry delays of messages and mailboxes, and the Retry-After header. Pure.
+"""Retry delays of messages, their lifetime, pauses of mailboxes and webhooks, and the Retry-After header. Pure.
 
-The delay of a message depends on its age, not on the number of attempts (as in Postfix).
+The delay of a message depends on its age, not on the number of attempts (as in Postfix); a pause on the number of
+consecutive failures.
 """
 
 from datetime import UTC
@@ -19,7 +20,7 @@ _MAX_DIGITS = 9  # of a number of seconds, about 30 years
 
 
 def retry_delay(age: float, jitter: float) -> float:
-    """Return the seconds to the next attempt: the age in seconds, between FIRST_DELAY and MAX_DELAY.
+    """Return the seconds to a message's next attempt: its age in seconds, between FIRST_DELAY and MAX_DELAY.
 
     `jitter` is in -1..1.
     """
@@ -27,7 +28,7 @@ def retry_delay(age: float, jitter: float) -> float:
 
 
 def backoff(failures: int, jitter: float, first_delay: float = 5.0, max_delay: float = 300.0) -> float:
-    """Return the pause of a mailbox in seconds after so many consecutive failures (1 or more)."""
+    """Return the pause of a mailbox or webhook in seconds after so many consecutive failures (1 or more)."""
     return min(first_delay * 2.0 ** min(failures - 1, 16), max_delay) * (1 + JITTER * jitter)
 
 

@@ -1,9 +1,11 @@
-"""Rules for replies before the login, and for those of any phase: the front end, the session, TLS."""
+"""Rules for replies before the login, for those of any phase (front end, session, TLS, order of commands), and for
+temporary errors of the server.
+"""
 
 from app.mail.office365 import sources
 from app.mail.office365.fixes import EHLO_NAME, NOTHING
 from app.mail.outcome.attempt import Phase
-from app.mail.outcome.rule import ANY, AUTH, OPENING, TRANSACTION, Rule, enhanced
+from app.mail.outcome.rule import ANY, AUTH, BEFORE_AUTH, TRANSACTION, Rule, enhanced
 from app.mail.outcome.verdict import Action, Confidence, Scope
 
 _REWRITTEN = "Nothing to do. If it happens often, check for a firewall that rewrites SMTP (often called SMTP fixup)."
@@ -115,7 +117,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="bad-sequence",
-        phases=OPENING | TRANSACTION,
+        phases=BEFORE_AUTH | TRANSACTION,
         codes=(503,),
         action=Action.DEFER,
         scope=Scope.HOST,
@@ -127,7 +129,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="front-end-busy",
-        phases=OPENING,
+        phases=BEFORE_AUTH,
         codes=(451, 452),
         statuses=enhanced("4.3.1", "4.3.2", "4.4.0", "4.7.0"),
         text_fallback=("temporary server error", "insufficient system resources"),

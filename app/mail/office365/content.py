@@ -1,4 +1,4 @@
-"""Rules for replies to the content: about the message itself, and other replies of the store driver."""
+"""Rules for replies about the message itself: sender, size, format; and for other replies of the store driver."""
 
 from functools import partial
 

@@ -1,6 +1,7 @@
-"""Rules for replies of a host that is not the submission host, or that does not accept this IP address.
+"""Rules for replies of a host that is not the submission host, or that does not accept this IP address or EHLO name.
 
-The cause is neither the message nor the mailbox, so the host is held and no message fails.
+No message fails: the mailbox that got the reply is held, or only paused (`address-range-limit`,
+`temporarily-restricted`).
 """
 
 from functools import partial
@@ -22,7 +23,7 @@ _DELIST = numbered(
 )
 _IPV4 = "Set POSTERN_IPV4_ONLY=true and restart Postern, or give the IPv6 address of this machine a reverse DNS record."
 
-_held = partial(
+_refused = partial(
     Rule,
     phases=AUTH | TRANSACTION,
     codes=range(500, 600),
@@ -33,7 +34,7 @@ _held = partial(
 )
 
 RULES: tuple[Rule, ...] = (
-    _held(
+    _refused(
         name="direct-send",
         statuses=enhanced("5.7.51", "5.7.68"),
         text=("tenantinboundattribution", "direct send not allowed"),
@@ -43,7 +44,7 @@ RULES: tuple[Rule, ...] = (
         source=sources.DIRECT_SEND,
         confidence=Confidence.HIGH,
     ),
-    _held(
+    _refused(
         name="unable-to-relay",
         statuses=enhanced("5.7.54"),
         text=("unable to relay", "relaying denied", "relaying not allowed", "relay not permitted"),
@@ -51,7 +52,7 @@ RULES: tuple[Rule, ...] = (
         fix=_SUBMISSION_HOST,
         source=f"{sources.SUBMISSION}; {sources.RESPONSES}",
     ),
-    _held(
+    _refused(
         name="tenant-attribution",
         statuses=enhanced("5.7.64"),
         text=("tenantattribution", "relay access denied"),
@@ -59,7 +60,7 @@ RULES: tuple[Rule, ...] = (
         fix=_SUBMISSION_HOST,
         source=sources.FIX_APPLICATIONS,
     ),
-    _held(
+    _refused(
         name="address-banned",
         statuses=enhanced("5.7.511") | between("5.7.606", "5.7.649"),
         text=("banned sending ip", "banned sender[", "banned sender [", "] blocked using ", "delist@"),
@@ -68,7 +69,7 @@ RULES: tuple[Rule, ...] = (
         fix=_DELIST,
         source=sources.NON_DELIVERY,
     ),
-    _held(
+    _refused(
         name="address-range-limit",
         statuses=enhanced("5.7.508"),
         text=("has exceeded permitted limits within",),
@@ -79,7 +80,7 @@ RULES: tuple[Rule, ...] = (
         "POSTERN_IPV4_ONLY=true.",
         source=sources.NON_DELIVERY,
     ),
-    _held(
+    _refused(
         name="ipv6-refused",
         statuses=enhanced("5.7.25", "5.7.510"),
         text=(
@@ -91,7 +92,7 @@ RULES: tuple[Rule, ...] = (
         fix=_IPV4,
         source=f"{sources.NON_DELIVERY}; {sources.RESPONSES}",
     ),
-    _held(
+    _refused(
         name="bad-helo",
         statuses=enhanced("5.7.506"),
         text=("access denied, bad helo",),

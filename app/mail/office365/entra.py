@@ -27,7 +27,7 @@ _AUTOMATIC = "Nothing to do: Postern requests a token again automatically."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Responsible of a failure. `codes` are AADSTS numbers, values of OAuth's `error`, or names of local causes."""
+    """Explanation of one cause. `codes` are AADSTS numbers, values of OAuth's `error`, or names of local causes."""
 
     name: str
     codes: tuple[str, ...]
@@ -252,7 +252,7 @@ _HERE = (
         name="token-endpoint-untrusted",
         codes=("token-endpoint-untrusted",),
         summary="The certificate of the token endpoint is not trusted, so no secret was sent to it.",
-        fix="Find the device between here and Microsoft Entra that opens TLS, such as a proxy, or set its CA "
+        fix="Find the device between here and Microsoft Entra that inspects TLS, such as a proxy, or set its CA "
         "certificate in POSTERN_TOKEN_CA_FILE.",
         source="RFC 6749 §3.2",
         hold=False,

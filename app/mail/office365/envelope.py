@@ -1,4 +1,7 @@
-"""Rules for replies to MAIL FROM and RCPT TO: permitted senders, recipients and amounts."""
+"""Rules for replies about the envelope: permitted senders, recipients and amounts.
+
+Some hold or pause the mailbox: a missing login or Send As right, and the submission rate.
+"""
 
 from app.mail.office365 import sources
 from app.mail.office365.fixes import NOTHING, SEND_AS, SMTP_AUTH_ON, powershell

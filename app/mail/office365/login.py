@@ -1,6 +1,6 @@
-"""Rules for refused and deferred logins. The mailbox waits, and its messages wait with it.
+"""Rules for refused and deferred logins. The mailbox, or its whole tenant, waits, and the messages wait with it.
 
-Exchange sends these texts later in the session too, at MAIL or after the final dot, so the rules match them there.
+Exchange also sends refusals later in the session, at MAIL or after the final dot, so most rules match there too.
 """
 
 from functools import partial

@@ -1,6 +1,6 @@
-"""Rules for replies about the sending mailbox: rate, quota, full, blocked, unlicensed.
+"""Rules for replies about the sending mailbox (rate, quota, full, blocked, unlicensed) and its organization's queue.
 
-The mailbox waits after each of them, although many have a 5yz code.
+The mailbox or tenant waits after each, although many have a 5yz code; only `recipient-mailbox` fails a recipient.
 """
 
 from functools import partial

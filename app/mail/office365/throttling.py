@@ -1,4 +1,4 @@
-"""Rules for lockouts of a mailbox after repeated errors. They cannot be lifted; further attempts may prolong them."""
+"""Rules for lockouts of a mailbox after repeated errors. Nobody can end them early, and attempts may prolong them."""
 
 from functools import partial
 

@@ -1,1 +1,3 @@
-"""Delivery attempts (`attempt`), SMTP replies (`reply`), policy rules (`rule`) and verdicts (`verdict`)."""
+"""Delivery attempts (`attempt`), SMTP replies (`reply`), policy rules (`rule`), the steps of their fixes (`steps`), and
+verdicts (`verdict`).
+"""

@@ -1,4 +1,4 @@
-"""Delivery attempt of one message: its phase, and the reply or the failure that ended it."""
+"""Delivery attempt of one message: its phase, the reply or failure that ended it, and the lines of its dialogue."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -28,7 +28,7 @@ LOGIN_PHASES = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.START
 
 
 class FailureKind(StrEnum):
-    """Reason of a missing reply."""
+    """Cause of a missing reply."""
 
     DNS = "dns"  # the name has no address
     REFUSED = "refused"  # by TCP

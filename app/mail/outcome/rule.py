@@ -1,4 +1,7 @@
-"""Policy rule as data: the replies that it matches, and the verdict on them. `app.mail.policy` applies the rules."""
+"""Policy rule as data: the replies that it matches, and the verdict on them; and the sets of phases and codes in rules.
+
+`app.mail.policy` applies the rules for replies, `app.mail.office365.bounces.lookup` those for bounces.
+"""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -9,7 +12,7 @@ from app.mail.outcome.attempt import Phase
 from app.mail.outcome.reply import EnhancedStatus, Reply
 from app.mail.outcome.verdict import Action, Confidence, Explanation, LoginMethod, Responsible, Scope, Verdict
 
-OPENING = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS})
+BEFORE_AUTH = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS})
 AUTH = frozenset({Phase.AUTH})
 ENVELOPE = frozenset({Phase.MAIL, Phase.RCPT})
 MESSAGE = frozenset({Phase.DATA, Phase.CONTENT, Phase.DOT})

@@ -1,4 +1,4 @@
-"""Steps of a fix: a text with several of them numbers each, `1. … 2. …`. Pure."""
+"""Steps of a fix: conversion to a text, in which several steps are numbered (`1. … 2. …`), and back. Pure."""
 
 import re
 

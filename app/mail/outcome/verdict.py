@@ -1,4 +1,4 @@
-"""Verdict on a delivery attempt, for one recipient and for the mailbox. Types only."""
+"""Verdict on one recipient of a delivery attempt, with its effect on the mailbox and its explanation. Types only."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.mail import policy
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.outcome.reply import Reply
-from app.mail.outcome.rule import AUTH, OPENING, TRANSACTION
+from app.mail.outcome.rule import AUTH, BEFORE_AUTH, TRANSACTION
 from app.mail.outcome.verdict import Action, Scope
 from app.mail.policy import judge, judge_failure, judge_reply
 from tests.unit.mail.office365.texts import SAMPLES, Sample
@@ -69,7 +69,7 @@ def test_every_reply_has_a_verdict_and_a_sentence(phase: Phase, code: int, text:
     assert verdict.action is not Action.RELAYED or (phase is Phase.DOT and code // 100 == 2)
 
 
-@given(st.sampled_from(sorted(OPENING | AUTH)), st.sampled_from(SAMPLES), st.sampled_from(SAMPLES), st.booleans())
+@given(st.sampled_from(sorted(BEFORE_AUTH | AUTH)), st.sampled_from(SAMPLES), st.sampled_from(SAMPLES), st.booleans())
 def test_before_the_transaction_nothing_fails_a_message(phase: Phase, one: Sample, other: Sample, both: bool) -> None:
     """The mailbox or the host rests for some time."""
     verdict = judge_reply(
