@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from app.api.api_keys.audit_route import entry
-from app.cli.output.terminal import show
+from app.cli.output.terminal import print_rows
 from app.cli.output.text import AsJson
 from app.cli.store_access import with_store
 from app.store.keys.audit_records import AuditRecord
@@ -19,7 +19,7 @@ def audit(
 ) -> None:
     """Run `postern audit`."""
     rows = [_row(record, as_json) for record in with_store(lambda store: store.audit(None, limit))]
-    show(rows, _COLUMNS, as_json, none="There are no audit entries yet.")
+    print_rows(rows, _COLUMNS, as_json, none="There are no audit entries yet.")
 
 
 def _row(record: AuditRecord, as_json: bool) -> dict[str, Any]:

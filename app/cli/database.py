@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli.exit_codes import Exit, end, report_errors
-from app.cli.output.text import AsJson, print_json, say
+from app.cli.output.text import AsJson, print_json, print_line
 from app.cli.store_access import with_store
 from app.clock import Clock
 from app.settings import StoreSettings, load
@@ -34,7 +34,7 @@ def migrate(check: Check = False, as_json: AsJson = False) -> None:
         elif as_json:
             print_json({"revision": migrate_store(url)})
         else:
-            say(f"the database is at revision {migrate_store(url)}")
+            print_line(f"the database is at revision {migrate_store(url)}")
 
 
 def _check_revision(current: str | None, newest: str, as_json: bool) -> None:
@@ -42,9 +42,9 @@ def _check_revision(current: str | None, newest: str, as_json: bool) -> None:
         print_json({"revision": current, "newest": newest})
         raise typer.Exit(Exit.DONE if current == newest else Exit.FAILED)
     if current == newest:
-        say(f"the database is at revision {newest}, which is the revision of this version")
+        print_line(f"the database is at revision {newest}, which is the revision of this version")
         return
-    say(f"the database is at revision {current or 'none'}, this version needs {newest}; run: postern migrate")
+    print_line(f"the database is at revision {current or 'none'}, this version needs {newest}; run: postern migrate")
     raise typer.Exit(Exit.FAILED)
 
 
@@ -52,7 +52,7 @@ def backup(file: Target) -> None:
     """Run `postern backup`."""
     with _report_backup_errors():
         save(load(StoreSettings).store_url, file)
-    say(f"{file} is a complete copy. It contains emails: protect it like the emails themselves")
+    print_line(f"{file} is a complete copy. It contains emails: protect it like the emails themselves")
 
 
 def restore(file: Source = None) -> None:
@@ -60,8 +60,8 @@ def restore(file: Source = None) -> None:
     with _report_backup_errors():
         url = load(StoreSettings).store_url
         held = _restore_file(url, file) if file else _hold_in_server(url)
-    say(f"{held} waiting emails are held, because they may have been sent after the backup was made;")
-    say("see: postern emails list --state held, and deploy/RUNBOOK.md")
+    print_line(f"{held} waiting emails are held, because they may have been sent after the backup was made;")
+    print_line("see: postern emails list --state held, and deploy/RUNBOOK.md")
 
 
 def _restore_file(url: str, source: Path) -> int:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.output.terminal import console, show_lines
+from app.cli.output.terminal import console, print_compact_table
 from app.cli.output.text import AsJson, age, print_json, timestamp
 from app.cli.store_access import with_store
 from app.clock import Clock
@@ -54,7 +54,7 @@ def list_emails(
         when = "age" if console.is_terminal else "created_at"
         columns = ("id", "event", "to", "subject", "key", when, "reason")
         shown = [{**row, "age": age(now - uuid7.timestamp_of(UUID(row["id"])))} for row in rows]
-        show_lines(shown, columns, {"id", "event", when}, none="No emails.")
+        print_compact_table(shown, columns, {"id", "event", when}, none="No emails.")
 
 
 def summary_row(email: Email, now: float) -> dict[str, Any]:

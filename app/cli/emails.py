@@ -12,8 +12,8 @@ from app.api.emails.routes import not_held, not_retryable
 from app.api.problems.problem import NotEnded
 from app.cli.email_list import list_emails, summary_row
 from app.cli.exit_codes import Exit, end
-from app.cli.output.terminal import console, show_facts, styled
-from app.cli.output.text import AsJson, print_json, say, timestamp
+from app.cli.output.terminal import console, print_members, styled
+from app.cli.output.text import AsJson, print_json, print_line, timestamp
 from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
 from app.mail.lifecycle import MessageState
@@ -93,7 +93,7 @@ def erase(
         raise typer.BadParameter("Give either ids or --address.")
     failures = _erase_ids(ids) if ids else _erase_address(address or "")
     if not with_store(lambda store: store.scrub(whole=vacuum)):
-        say("The database file was not rewritten, and may still contain erased data. Repeat with --vacuum.")
+        print_line("The database file was not rewritten, and may still contain erased data. Repeat with --vacuum.")
     if failures:
         raise failures[0]
 
@@ -108,7 +108,7 @@ def _erase_ids(given: Sequence[str]) -> list[typer.Exit]:
         elif isinstance(outcome, MessageState):
             failures.append(end(Exit.FAILED, f"{id}: {NotEnded(outcome).message}"))
         else:
-            say(f"{id} is erased")
+            print_line(f"{id} is erased")
     return failures
 
 
@@ -119,7 +119,7 @@ def _erase_address(address: str) -> list[typer.Exit]:
     except AddressError as error:
         raise typer.BadParameter(f"--address: {error}") from None
     found = with_store(lambda store: store.erase_address(spec, Clock().now(), ACTOR))
-    say(f"{found.count} emails are erased")
+    print_line(f"{found.count} emails are erased")
     if not found.waiting:
         return []
     listed = " ".join(map(str, found.waiting[:_MAX_LISTED]))
@@ -179,7 +179,7 @@ def _change(
         elif change.applied:
             changed.append({"id": str(id), "state": str(change.state)})
             if not as_json:
-                say(f"{id} {done}")
+                print_line(f"{id} {done}")
         else:
             errors.append(end(Exit.FAILED, refusal(change) if len(ids) == 1 else f"{id}: {refusal(change)}"))
     if as_json:
@@ -236,7 +236,7 @@ def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
 
 
 def _print(email: Email, explanation: Explanation) -> None:
-    show_facts(_facts(email, explanation))
+    print_members(_facts(email, explanation))
     for attempt in email.attempts:
         started = f" {timestamp(attempt.started_at)} {attempt.mailbox}"
         console.print()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import typer
 
-from app.cli.output.text import say
+from app.cli.output.text import print_line
 from app.operator_errors import ConfigurationError, UnavailableError
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ class Exit(IntEnum):
 
 def end(code: Exit, line: str) -> typer.Exit:
     """Print one line to standard error and return the exception that ends the command."""
-    say(f"postern: {line}", err=True)
+    print_line(f"postern: {line}", err=True)
     return typer.Exit(code)
 
 

@@ -10,8 +10,8 @@ import typer
 from app.api.api_keys.view import key_object
 from app.api.auth.authenticator import DEFAULT_OVERLAP, MAX_OVERLAP, digest, new_key
 from app.cli.exit_codes import Exit, end
-from app.cli.output.terminal import console, show, show_facts, styled
-from app.cli.output.text import AsJson, say
+from app.cli.output.terminal import console, print_members, print_rows, styled
+from app.cli.output.text import AsJson, print_line
 from app.cli.store_access import ACTOR, database_location, with_store
 from app.clock import Clock
 from app.mail import key_policy
@@ -102,7 +102,7 @@ def list_(as_json: AsJson = False) -> None:
     """List all keys, without their secrets."""
     records = with_store(lambda store: store.keys())
     rows = [_object(record) if as_json else _row(record) for record in records]
-    show(rows, _COLUMNS, as_json, none="No keys yet: postern keys create NAME")
+    print_rows(rows, _COLUMNS, as_json, none="No keys yet: postern keys create NAME")
 
 
 @commands.command("show")
@@ -112,11 +112,11 @@ def show_(id: Id, as_json: AsJson = False) -> None:
     if record is None:
         raise _not_found(id)
     if as_json:
-        show([_object(record)], _COLUMNS, True, none="")
+        print_rows([_object(record)], _COLUMNS, True, none="")
         return
     row = _row(record)
     names = (*_COLUMNS, "created_at", "revoked_at", "old_secrets_until", "used")
-    show_facts({name.replace("_", " "): row[name] or "-" for name in names})
+    print_members({name.replace("_", " "): row[name] or "-" for name in names})
 
 
 @commands.command()
@@ -184,7 +184,7 @@ def _print_change(id: UUID, done: str, as_json: bool) -> None:
     if as_json:
         show_(id, as_json=True)
     else:
-        say(done)
+        print_line(done)
 
 
 def _items(text: str) -> list[str]:
@@ -242,13 +242,13 @@ def _read(option: str, rule: Callable[[Any], T], value: Any) -> T:
 def _print_secret(id: UUID, secret: str, as_json: bool) -> None:
     record = with_store(lambda store: store.key(id))
     if as_json and record:
-        show([{**_object(record), "key": secret}], _COLUMNS, True, none="")
+        print_rows([{**_object(record), "key": secret}], _COLUMNS, True, none="")
     else:
         console.print(styled((secret, "bold")), soft_wrap=True)
         console.print(_SECRET_NOTICE)
         database, setting = database_location()
-        say(f"For `postern send`: export POSTERN_API_KEY={secret}")
-        say(f"The key is in the database {database} ({setting} decides): `postern serve` must use the same.")
+        print_line(f"For `postern send`: export POSTERN_API_KEY={secret}")
+        print_line(f"The key is in the database {database} ({setting} decides): `postern serve` must use the same.")
 
 
 def _not_found(id: UUID, condition: str = "") -> typer.Exit:

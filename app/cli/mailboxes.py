@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.exit_codes import Exit, end, report_errors
-from app.cli.output.terminal import console, show_table, styled
-from app.cli.output.text import AsJson, print_json, say, timestamp
+from app.cli.output.terminal import console, print_table, styled
+from app.cli.output.text import AsJson, print_json, print_line, timestamp
 from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
 from app.mail.explain import fill_text
@@ -40,7 +40,7 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    show_table(rows, _COLUMNS, none="No mailboxes yet: they are listed after Postern has run once.")
+    print_table(rows, _COLUMNS, none="No mailboxes yet: they are listed after Postern has run once.")
     for row in rows:
         _print_details(row)
 
@@ -76,7 +76,7 @@ def cut_over(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    show_table(rows, _LOGIN_COLUMNS, none="The settings have no mailbox.")
+    print_table(rows, _LOGIN_COLUMNS, none="The settings have no mailbox.")
     _print_steps([row["command"] for row in rows if row["command"]], days, has_app=app is not None)
 
 
@@ -112,7 +112,7 @@ def _print_steps(moves: Sequence[str], days: int, *, has_app: bool) -> None:
 def _request(name: str, request: HoldRequest, state: str) -> None:
     if not with_store(lambda store: store.request_hold(name, request, ACTOR)):
         raise end(Exit.FAILED, f"there is no mailbox {name}; see: postern mailboxes list")
-    say(f"{name} will be {state} within a second, or when Postern starts")
+    print_line(f"{name} will be {state} within a second, or when Postern starts")
 
 
 async def _read(store: Store, now: float) -> tuple[list[MailboxRecord], dict[str, MailboxUsage]]:

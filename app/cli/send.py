@@ -9,7 +9,7 @@ import httpx
 import typer
 
 from app.cli.exit_codes import Exit, end, report_errors
-from app.cli.output.text import AsJson, print_json, say
+from app.cli.output.text import AsJson, print_json, print_line
 from app.settings import CallerSettings, caller_key, load
 
 _LOCAL_DOMAINS = ("", "localhost", "local", "localdomain", "internal")  # last labels of names in a local network
@@ -40,7 +40,7 @@ def send(
     if as_json:
         print_json(response.json())
     else:
-        say(id)
+        print_line(id)
 
 
 def is_local(host: str) -> bool:

@@ -10,8 +10,8 @@ import typer
 
 from app.api.suppressions.view import suppression
 from app.cli.exit_codes import Exit, end
-from app.cli.output.terminal import show
-from app.cli.output.text import AsJson, say
+from app.cli.output.terminal import print_rows
+from app.cli.output.text import AsJson, print_line
 from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
 from app.mail.message.address import AddressError, normalize_address
@@ -59,7 +59,7 @@ def add(
     _check(origin)
     wanted = tuple(dict.fromkeys(map(_address, addresses)))
     for one in with_store(lambda store: store.add_suppressions(Additions(wanted, origin, Clock().now(), ACTOR))):
-        say(f"{one.address} is suppressed")
+        print_line(f"{one.address} is suppressed")
 
 
 @commands.command()
@@ -71,7 +71,7 @@ def remove(keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Ids
     removals = Removals(Clock().now(), ACTOR, ids, addresses)
     removed = with_store(lambda store: store.remove_suppressions(removals))
     for one in removed:
-        say(f"{one.address} is not suppressed any more")
+        print_line(f"{one.address} is not suppressed any more")
     gone = {one.id for one in removed} | {one.address for one in removed}
     if failures := [_not_found(str(key)) for key in wanted if key not in gone]:
         raise failures[0]
@@ -88,7 +88,7 @@ def import_(
     _check(origin)
     addresses = _read(file)
     number = with_store(lambda store: _import(store, addresses, origin))
-    say(f"{number} addresses are suppressed")
+    print_line(f"{number} addresses are suppressed")
 
 
 async def _import(store: Store, addresses: Sequence[str], origin: Origin) -> int:
@@ -111,7 +111,7 @@ def _read(file: Path) -> list[str]:
     except (UnicodeDecodeError, csv.Error):
         raise typer.BadParameter(f"{file} is not a text file in UTF-8 with one address a line.") from None
     for line_error in errors[:_MAX_REPORTED]:
-        say(line_error, err=True)
+        print_line(line_error, err=True)
     if errors:
         raise end(Exit.FAILED, f"{len(errors)} lines have no valid address; nothing was changed")
     return [*found]
@@ -156,7 +156,7 @@ def _not_found(key: str) -> typer.Exit:
 
 
 def _show(found: Sequence[Suppression], as_json: bool, *, none: str) -> None:
-    show([_row(one) for one in found], _COLUMNS, as_json, none=none)
+    print_rows([_row(one) for one in found], _COLUMNS, as_json, none=none)
 
 
 def _row(one: Suppression) -> dict[str, Any]:

@@ -34,14 +34,14 @@ class ServerCertificate:
     @classmethod
     def parse(cls, der: bytes) -> Self:
         """Parse DER. Raises ValueError."""
-        it = x509.load_der_x509_certificate(der)
+        certificate = x509.load_der_x509_certificate(der)
         return cls(
-            _owner(it.subject),
-            _owner(it.issuer),
-            _names(it),
-            it.not_valid_before_utc.timestamp(),
-            it.not_valid_after_utc.timestamp(),
-            self_signed=it.subject == it.issuer,
+            _owner(certificate.subject),
+            _owner(certificate.issuer),
+            _names(certificate),
+            certificate.not_valid_before_utc.timestamp(),
+            certificate.not_valid_after_utc.timestamp(),
+            self_signed=certificate.subject == certificate.issuer,
         )
 
     def facts(self) -> Mapping[str, str]:
@@ -118,7 +118,7 @@ def _clock_or_renewal(target: CheckTarget, now: float) -> str:
 def _owner(name: x509.Name) -> str:
     """Return `common name (organization)`, or the one of them that exists."""
     common, organization = (
-        next((str(it.value) for it in name.get_attributes_for_oid(oid)), "")
+        next((str(attribute.value) for attribute in name.get_attributes_for_oid(oid)), "")
         for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
     )
     if common and organization and common != organization:
@@ -131,4 +131,4 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
         listed = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
-    return tuple(str(one.value) for one in listed if isinstance(one, x509.DNSName | x509.IPAddress))
+    return tuple(str(entry.value) for entry in listed if isinstance(entry, x509.DNSName | x509.IPAddress))

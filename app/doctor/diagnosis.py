@@ -63,14 +63,15 @@ def _specific(target: CheckTarget, failure: Failure) -> Explanation | None:
         case FailureKind.TIMEOUT if failure.phase in LOGIN_PHASES - _AFTER_EHLO:
             return Explanation(
                 "The connection opens, but the server sends no SMTP greeting: a firewall or a proxy blocks it.",
-                f"Configure it to pass {target.where} through unchanged.",
+                f"Configure it to pass {target.host_and_port} through unchanged.",
             )
         case FailureKind.CLOSED if failure.phase in LOGIN_PHASES - _AFTER_EHLO:
             return Explanation(
                 "The connection opens and is closed before a login: by a firewall or a proxy that blocks SMTP, or by "
                 "a server that restarts.",
                 numbered(
-                    _AGAIN, f"If that fails too: configure firewalls and proxies to pass {target.where} unchanged."
+                    _AGAIN,
+                    f"If that fails too: configure firewalls and proxies to pass {target.host_and_port} unchanged.",
                 ),
             )
         case FailureKind.CAPABILITY if failure.phase is Phase.AUTH:

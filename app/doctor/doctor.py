@@ -80,25 +80,25 @@ class _Examination:
         if there not in self._reached:
             self._reached[there] = await self._network(target)
         if (why := self._reached[there]) is not None:
-            self._skip(target.where, HANDSHAKE_STEPS, why)
+            self._skip(target.host_and_port, HANDSHAKE_STEPS, why)
             return why
         return await self._handshake(target)
 
     async def _network(self, target: CheckTarget) -> Finding | None:
         finding, addresses = await check_dns(target)
-        self.record(target.where, finding)
+        self.record(target.host_and_port, finding)
         if finding.outcome is StepOutcome.FAILED:
-            self._skip(target.where, (Step.TCP_IPV4, Step.TCP_IPV6), finding)
+            self._skip(target.host_and_port, (Step.TCP_IPV4, Step.TCP_IPV6), finding)
             return finding
         findings = await check_tcp(target, addresses)
-        self.record(target.where, *findings)
+        self.record(target.host_and_port, *findings)
         return _failed(findings)
 
     async def _handshake(self, target: CheckTarget) -> Finding | None:
         findings = await check_handshake(target)
-        self.record(target.where, *findings)
+        self.record(target.host_and_port, *findings)
         if (why := _failed(findings)) is not None:
-            self._skip(target.where, HANDSHAKE_STEPS[HANDSHAKE_STEPS.index(why.step) + 1 :], why)
+            self._skip(target.host_and_port, HANDSHAKE_STEPS[HANDSHAKE_STEPS.index(why.step) + 1 :], why)
         return why
 
     async def _admitted(self, target: CheckTarget, connection_failure: Finding | None) -> None:
@@ -156,7 +156,7 @@ class _Examination:
 
 
 def _facts(targets: Sequence[CheckTarget]) -> dict[str, str]:
-    upstreams = ", ".join(dict.fromkeys(target.where for target in targets))
+    upstreams = ", ".join(dict.fromkeys(target.host_and_port for target in targets))
     if len(targets) == 1:
         return {"mailbox": targets[0].mailbox, "upstream": upstreams}
     return {"mailboxes": str(len(targets)), "upstream": upstreams}

@@ -34,7 +34,9 @@ async def check_handshake(target: CheckTarget) -> list[Finding]:
         ]
     except TimeoutError:
         late = Failure(
-            Phase.GREETING, FailureKind.TIMEOUT, f"{target.where} did not answer in {target.step_timeouts.handshake} s."
+            Phase.GREETING,
+            FailureKind.TIMEOUT,
+            f"{target.host_and_port} did not answer in {target.step_timeouts.handshake} s.",
         )
         return [diagnosis.of_failure(target, Step.GREETING, late)]
     if isinstance(end, Refusal):
@@ -91,11 +93,12 @@ def _all(target: CheckTarget, greeted: ServerInfo) -> list[Finding]:
 
 def _greeting(target: CheckTarget, banner: str) -> Finding:
     facts = {"banner": banner}
-    if target.at_microsoft and _MICROSOFT not in banner:
+    if target.is_microsoft and _MICROSOFT not in banner:
         return warn(
             Step.GREETING,
             "The greeting is not Microsoft's: a device between here and Office 365 replies or rewrites SMTP.",
-            f"Configure the firewall or proxy to pass {target.where} through unchanged (no SMTP inspection or fixup).",
+            f"Configure the firewall or proxy to pass {target.host_and_port} through unchanged (no SMTP inspection or "
+            "fixup).",
             facts,
         )
     return ok(Step.GREETING, "The server sends a greeting.", facts)
@@ -114,7 +117,7 @@ def _capabilities(target: CheckTarget, offered: Mapping[str, str]) -> Finding:
         return warn(
             Step.CAPABILITIES,
             f"The server does not offer {', '.join(missing)}, which Office 365 always does.",
-            f"Check that {target.where} is the submission host; a proxy that rewrites SMTP removes extensions.",
+            f"Check that {target.host_and_port} is the submission host; a proxy that rewrites SMTP removes extensions.",
             facts,
         )
     largest = int(offered["SIZE"]) if offered["SIZE"].isdigit() else 0  # 0: no fixed limit (RFC 1870 §4)

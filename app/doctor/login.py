@@ -66,7 +66,9 @@ async def check_login(target: CheckTarget, secret: LoginSecret) -> tuple[Finding
         return diagnosis.of_failure(target, Step.AUTH, failed.failure), None
     except TimeoutError:
         late = Failure(
-            Phase.AUTH, FailureKind.TIMEOUT, f"{target.where} did not answer in {target.step_timeouts.login:g} s."
+            Phase.AUTH,
+            FailureKind.TIMEOUT,
+            f"{target.host_and_port} did not answer in {target.step_timeouts.login:g} s.",
         )
         return diagnosis.of_failure(target, Step.AUTH, late), None
     if isinstance(end, Refusal):

@@ -52,7 +52,7 @@ async def send_test(target: CheckTarget, session: Session, to: Address) -> Findi
     except SessionError as failed_:
         return diagnosis.of_failure(target, Step.TEST_MESSAGE, failed_.failure)
     except TimeoutError:
-        failure = Failure(session.phase, FailureKind.TIMEOUT, f"{target.where} did not answer in time.")
+        failure = Failure(session.phase, FailureKind.TIMEOUT, f"{target.host_and_port} did not answer in time.")
         return diagnosis.of_failure(target, Step.TEST_MESSAGE, failure)
     return _test_result(target, attempt, to, message.message_id)
 

@@ -1,4 +1,4 @@
-"""Target of a diagnosis, and the timeout of each step. Values only."""
+"""Target of a diagnosis: a mailbox with its upstream server, and the timeout of each step. No I/O."""
 
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +11,7 @@ from app.smtp.timeouts import Timeouts
 
 @dataclass(frozen=True, slots=True)
 class StepTimeouts:
-    """Timeouts of the steps in seconds; 90 in all. `domain` runs in parallel."""
+    """Timeouts of the steps in seconds: 90 in sum, without `domain`, which runs in parallel."""
 
     dns: float = 5.0
     tcp: float = 8.0
@@ -66,13 +66,13 @@ class CheckTarget:
         return replace(self.upstream, timeouts=self.step_timeouts.timeouts())
 
     @property
-    def where(self) -> str:
-        """Host and port for sentences."""
+    def host_and_port(self) -> str:
+        """Upstream server as `host:port`."""
         return f"{self.upstream.host}:{self.upstream.port}"
 
     @property
-    def at_microsoft(self) -> bool:
-        """True if the host name belongs to Microsoft."""
+    def is_microsoft(self) -> bool:
+        """True if the upstream server's name is in a domain of Exchange Online."""
         return self.upstream.host.lower().endswith(MICROSOFT)
 
 

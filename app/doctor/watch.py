@@ -76,4 +76,4 @@ def _state(finding: Finding) -> tuple[StepOutcome, str]:
 
 
 def _subjects(target: CheckTarget) -> set[str]:
-    return {target.mailbox, target.where, *domains(target)}
+    return {target.mailbox, target.host_and_port, *domains(target)}

@@ -1,4 +1,4 @@
-"""Styled text and tables for people. This is the module that imports rich.
+"""Output of rows and members: tables and styled text on a terminal, TSV for programs, JSON. The only module with rich.
 
 Strings are printed as data, never as markup. Characters that control a terminal are printed as escapes.
 """
@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.output.text import print_json, say
+from app.cli.output.text import print_json, print_line
 from app.mail.safe_text import escape_controls
 
 
@@ -39,21 +39,23 @@ def styled(*parts: str | tuple[str, str]) -> Text:
     return Text.assemble(*((escape_controls(text), style) for text, style in pairs))
 
 
-def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, *, none: str) -> None:
-    """Print rows with these columns: a table, or TSV if this is no terminal. As a JSON list they are complete.
-
-    Print `none` if there are no rows.
+def print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, *, none: str) -> None:
+    """Print rows for people and programs: `as_json` a list of whole rows, else these columns, on a terminal as a table,
+    otherwise as TSV. Print `none` if there are no rows and no JSON is asked for.
     """
     if as_json:
         print_json(list(rows))
     elif rows and not console.is_terminal:
         _show_tsv(rows, columns)
     else:
-        show_table(rows, columns, none=none)
+        print_table(rows, columns, none=none)
 
 
-def show_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, none: str) -> None:
-    """Print rows as a table with these columns. Print `none` if there are no rows."""
+def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, none: str) -> None:
+    """Print these columns as a table, also if this is no terminal; long values continue on further lines.
+
+    Print `none` if there are no rows.
+    """
     if not rows:
         console.print(none)
         return
@@ -65,10 +67,13 @@ def show_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, none: 
     console.print(table)
 
 
-def show_lines(rows: Sequence[dict[str, Any]], columns: Sequence[str], whole: Set[str], *, none: str) -> None:
-    """Print one line a row: a table, in which only the columns `whole` are never cut; TSV if this is no terminal."""
+def print_compact_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], whole: Set[str], *, none: str) -> None:
+    """Print one line a row: a table that cuts long values, except in the columns `whole`; TSV if this is no terminal.
+
+    Print `none` if there are no rows, to standard error if this is no terminal.
+    """
     if not rows:
-        say(none, err=not console.is_terminal)
+        print_line(none, err=not console.is_terminal)
         return
     if not console.is_terminal:
         _show_tsv(rows, columns)
@@ -94,12 +99,12 @@ def _show_tsv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
         typer.echo("\t".join(cells))
 
 
-def show_facts(facts: Mapping[str, Any]) -> None:
-    """Print names and values, one pair a line."""
+def print_members(members: Mapping[str, Any]) -> None:
+    """Print the names and values of one object, one member a line."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, value in facts.items():
+    for name, value in members.items():
         table.add_row(_cell(name), _cell(value))
     console.print(table)
 
@@ -107,5 +112,5 @@ def show_facts(facts: Mapping[str, Any]) -> None:
 def _cell(value: Any) -> str:
     """Format a value as one line, or as one line for each item of a list. Line ends in strings are escaped."""
     if isinstance(value, list):
-        return "\n".join(_cell(one) for one in value)
+        return "\n".join(_cell(item) for item in value)
     return "" if value is None else escape_controls(str(value))

@@ -12,7 +12,7 @@ from app.mail.times import DAY, HOUR, MINUTE
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
-def say(line: str, *, err: bool = False) -> None:
+def print_line(line: str, *, err: bool = False) -> None:
     """Print one line, escaped and not wrapped."""
     typer.echo(escape_controls(line), err=err)
 

@@ -45,8 +45,8 @@ async def test_a_shared_host_is_checked_once(environment: DoctorEnvironment) -> 
     cases = [first, another(environment, first, OTHER), another(environment, first, THIRD)]
     findings = await examine(cases)
     assert outcomes(findings, StepOutcome.FAILED) == []
-    assert findings[0].facts == {"mailboxes": "3", "upstream": first.where}
-    assert about(findings, first.where) == [*NETWORK, *HANDSHAKE_STEPS]
+    assert findings[0].facts == {"mailboxes": "3", "upstream": first.host_and_port}
+    assert about(findings, first.host_and_port) == [*NETWORK, *HANDSHAKE_STEPS]
     assert [about(findings, one.mailbox) for one in cases] == [INSIDE] * 3
     assert [about(findings, one) for one in ("contoso.com", "fabrikam.com")] == [RECORDS] * 2
     assert about(findings, "203.0.113.7") == [Step.PTR]
@@ -64,7 +64,7 @@ async def test_findings_of_one_subject_are_consecutive(environment: DoctorEnviro
     )
     assert reported == [one.about for one in findings]
     assert list(dict.fromkeys(reported)) == [
-        "", first.where, MAILBOX, OTHER, "contoso.com", "fabrikam.com", "203.0.113.7",
+        "", first.host_and_port, MAILBOX, OTHER, "contoso.com", "fabrikam.com", "203.0.113.7",
     ]  # fmt: skip
     assert sum(left != right for left, right in pairwise(reported)) == 6
 
@@ -76,7 +76,7 @@ async def test_each_ehlo_name_is_checked(environment: DoctorEnvironment) -> None
     other = another(environment, first, OTHER)
     other = replace(other, upstream=replace(other.upstream, ehlo_name="my_host."))
     findings = await examine([first, other])
-    assert about(findings, first.where) == [*NETWORK, *HANDSHAKE_STEPS, *HANDSHAKE_STEPS]
+    assert about(findings, first.host_and_port) == [*NETWORK, *HANDSHAKE_STEPS, *HANDSHAKE_STEPS]
     assert outcomes(findings, StepOutcome.FAILED) == [Step.EHLO]
     assert logins(environment) == [(MAILBOX, True)]
     skipped = [one.step for one in findings if one.outcome is StepOutcome.SKIPPED and one.about == OTHER]
