@@ -66,14 +66,14 @@ def check(
         finish([Finding(Step.SETTINGS, StepOutcome.FAILED, str(error))], Exit.CONFIG, as_json)
     selected = _selected(settings, mailbox)
     targets = list(_targets(settings, selected, recipient, egress_address, server))
-    graph = [one for one in _graph_targets(settings) if not mailbox or one.about == selected[0][1].mailbox]
+    graph = [target for target in _graph_targets(settings) if not mailbox or target.about == selected[0][1].mailbox]
     if watch_:
         run(_watch(targets, graph, interval, as_json=as_json))
         raise typer.Exit(Exit.DONE)
     if as_json:
         findings = run(_examine(targets, graph, lambda _: None))
     else:
-        findings = _show(targets, graph, {one.mailbox: pool.name for pool, one in selected})
+        findings = _show(targets, graph, {entry.mailbox: pool.name for pool, entry in selected})
     failed = any(finding.outcome is StepOutcome.FAILED for finding in findings)
     finish(findings, Exit.FAILED if failed else Exit.DONE, as_json, shown=True)
 
@@ -128,10 +128,10 @@ async def _watch(
 
 def _selected(settings: Settings, mailbox: str | None) -> list[tuple[PoolSettings, MailboxSettings]]:
     """Return the mailboxes with their pools: all, or only `mailbox`."""
-    every = [(pool, one) for pool in settings.pools for one in pool.mailboxes]
-    selected = [(pool, one) for pool, one in every if mailbox is None or one.mailbox == mailbox.strip().lower()]
+    every = [(pool, entry) for pool in settings.pools for entry in pool.mailboxes]
+    selected = [(pool, entry) for pool, entry in every if mailbox is None or entry.mailbox == mailbox.strip().lower()]
     if not selected:
-        names = [one.mailbox for _, one in every]
+        names = [entry.mailbox for _, entry in every]
         more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
         known = f"The settings have: {', '.join(names[:_MAX_LISTED])}{more}."
         raise typer.BadParameter(f"There is no mailbox {mailbox} in the settings. {known}", param_hint="--mailbox")
@@ -146,8 +146,8 @@ def _targets(
     server: tuple[str, int] | None,
 ) -> Iterator[CheckTarget]:
     factory = MailboxFactory(Clock())
-    for pool, one in selected:
-        target = factory.check_target(pool, one, factory.credentials(one), settings.max_message_bytes)
+    for pool, entry in selected:
+        target = factory.check_target(pool, entry, factory.credentials(entry), settings.max_message_bytes)
         yield replace(target, test_to=recipient, egress=egress, name_server=server)
 
 

@@ -152,7 +152,7 @@ def _complete(given: Sequence[str]) -> list[UUID]:
         if len(ids) > 1:
             listed = " ".join(map(str, ids[:_MAX_CANDIDATES])) + (" and others" if len(ids) > _MAX_CANDIDATES else "")
             raise end(Exit.FAILED, f"several emails have an id that begins with {text}; give more of it: {listed}")
-    return [one for (one, *_) in found]
+    return [id for (id, *_) in found]
 
 
 async def _within(store: Store, ranges: Sequence[tuple[UUID, UUID]]) -> list[list[UUID]]:
@@ -207,17 +207,17 @@ def _as_json(email: Email, explanation: Explanation) -> dict[str, Any]:
         "possible_duplicate": email.possible_duplicate,
         "content_removed_at": timestamp(email.content_removed_at),
         "explanation": asdict(explanation),
-        "recipients": [_recipient(one) for one in email.recipients],
+        "recipients": [_recipient(recipient) for recipient in email.recipients],
         "attempts": [_attempt(attempt) for attempt in email.attempts],
     }
 
 
-def _recipient(one: RecipientRecord) -> dict[str, Any]:
-    shown: dict[str, Any] = {"address": one.address, "state": str(one.state), "reply": one.reply}
-    if one.delivery is not None:
-        shown["delivery"] = str(one.delivery.state)
-        shown["cause"] = one.delivery.cause.text or None
-        shown["trace_id"] = one.delivery.network_id and str(one.delivery.network_id)
+def _recipient(recipient: RecipientRecord) -> dict[str, Any]:
+    shown: dict[str, Any] = {"address": recipient.address, "state": str(recipient.state), "reply": recipient.reply}
+    if recipient.delivery is not None:
+        shown["delivery"] = str(recipient.delivery.state)
+        shown["cause"] = recipient.delivery.cause.text or None
+        shown["trace_id"] = recipient.delivery.network_id and str(recipient.delivery.network_id)
     return shown
 
 
@@ -257,10 +257,10 @@ def _facts(email: Email, explanation: Explanation) -> dict[str, Any]:
     if email.content_removed_at:
         facts["content"] = f"removed {timestamp(email.content_removed_at)}"
     facts |= {"explanation": explanation.summary, "fix": explanation.fix}
-    return facts | {one.address: _recipient_text(one) for one in email.recipients}
+    return facts | {recipient.address: _recipient_text(recipient) for recipient in email.recipients}
 
 
-def _recipient_text(one: RecipientRecord) -> str:
-    if one.delivery is None:
-        return f"{one.state}  {one.reply or ''}"
-    return f"{one.state}, {one.delivery.state}  {one.delivery.cause.text or one.reply or ''}"
+def _recipient_text(recipient: RecipientRecord) -> str:
+    if recipient.delivery is None:
+        return f"{recipient.state}  {recipient.reply or ''}"
+    return f"{recipient.state}, {recipient.delivery.state}  {recipient.delivery.cause.text or recipient.reply or ''}"

@@ -188,7 +188,7 @@ def _print_change(id: UUID, done: str, as_json: bool) -> None:
 
 
 def _items(text: str) -> list[str]:
-    return [one for one in text.split(",") if one.strip()]
+    return [item for item in text.split(",") if item.strip()]
 
 
 def _item_limit(number: int) -> int | None:

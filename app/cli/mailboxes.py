@@ -70,9 +70,9 @@ def cut_over(as_json: AsJson = False) -> None:
     with report_errors():
         settings = load(Settings)
     days = math.floor((BASIC_AUTH_EXPIRY.at - Clock().now()) / DAY)
-    mailboxes = [(pool.name, one) for pool in settings.pools for one in pool.mailboxes]
-    app = next((one.client_id for _, one in mailboxes if one.client_id), None)
-    rows = [_login_row(pool, one, app or "<client-id>", days) for pool, one in mailboxes]
+    mailboxes = [(pool.name, entry) for pool in settings.pools for entry in pool.mailboxes]
+    app = next((entry.client_id for _, entry in mailboxes if entry.client_id), None)
+    rows = [_login_row(pool, entry, app or "<client-id>", days) for pool, entry in mailboxes]
     if as_json:
         print_json(rows)
         return
@@ -80,17 +80,17 @@ def cut_over(as_json: AsJson = False) -> None:
     _print_steps([row["command"] for row in rows if row["command"]], days, has_app=app is not None)
 
 
-def _login_row(pool: str, one: MailboxSettings, client_id: str, days: int) -> dict[str, Any]:
+def _login_row(pool: str, entry: MailboxSettings, client_id: str, days: int) -> dict[str, Any]:
     """Return a row. Date, days and command are None for a mailbox that needs no change."""
-    login = next(name for name in LOGIN_METHODS if getattr(one, name))
+    login = next(name for name in LOGIN_METHODS if getattr(entry, name))
     by_password = login == "password"
     return {
-        "name": one.mailbox,
+        "name": entry.mailbox,
         "pool": pool,
         "login": login.replace("_", " "),
         "ends_at": timestamp(BASIC_AUTH_EXPIRY.at) if by_password else None,
         "days_left": days if by_password else None,
-        "command": fill_text(GRANT, {"client-id": client_id, "mailbox": one.mailbox}) if by_password else None,
+        "command": fill_text(GRANT, {"client-id": client_id, "mailbox": entry.mailbox}) if by_password else None,
     }
 
 

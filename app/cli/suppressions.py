@@ -58,8 +58,8 @@ def add(
     """Suppress addresses until they are removed. Emails that were accepted before are sent."""
     _check(origin)
     wanted = tuple(dict.fromkeys(map(_address, addresses)))
-    for one in with_store(lambda store: store.add_suppressions(Additions(wanted, origin, Clock().now(), ACTOR))):
-        print_line(f"{one.address} is suppressed")
+    for entry in with_store(lambda store: store.add_suppressions(Additions(wanted, origin, Clock().now(), ACTOR))):
+        print_line(f"{entry.address} is suppressed")
 
 
 @commands.command()
@@ -70,9 +70,9 @@ def remove(keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Ids
     addresses = tuple(key for key in wanted if not isinstance(key, UUID))
     removals = Removals(Clock().now(), ACTOR, ids, addresses)
     removed = with_store(lambda store: store.remove_suppressions(removals))
-    for one in removed:
-        print_line(f"{one.address} is not suppressed any more")
-    gone = {one.id for one in removed} | {one.address for one in removed}
+    for entry in removed:
+        print_line(f"{entry.address} is not suppressed any more")
+    gone = {entry.id for entry in removed} | {entry.address for entry in removed}
     if failures := [_not_found(str(key)) for key in wanted if key not in gone]:
         raise failures[0]
 
@@ -156,9 +156,9 @@ def _not_found(key: str) -> typer.Exit:
 
 
 def _show(found: Sequence[Suppression], as_json: bool, *, none: str) -> None:
-    print_rows([_row(one) for one in found], _COLUMNS, as_json, none=none)
+    print_rows([_row(entry) for entry in found], _COLUMNS, as_json, none=none)
 
 
-def _row(one: Suppression) -> dict[str, Any]:
-    shown: dict[str, Any] = {**suppression(one)}
-    return shown | {"code": one.evidence.code if one.evidence else None}
+def _row(entry: Suppression) -> dict[str, Any]:
+    shown: dict[str, Any] = {**suppression(entry)}
+    return shown | {"code": entry.evidence.code if entry.evidence else None}

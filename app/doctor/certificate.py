@@ -56,16 +56,20 @@ class ServerCertificate:
 
 def trusted_finding(target: CheckTarget, shown: TlsInfo) -> Finding:
     """Return the finding of a certificate that was verified in the handshake."""
-    its = ServerCertificate.parse(shown.certificate)
-    left = its.valid_until - target.clock.now()
+    certificate = ServerCertificate.parse(shown.certificate)
+    left = certificate.valid_until - target.clock.now()
     if left < _EXPIRES_SOON:
         return warn(
             Step.CERTIFICATE,
-            f"The certificate is trusted, but it expires on {minute_text(its.valid_until)}.",
+            f"The certificate is trusted, but it expires on {minute_text(certificate.valid_until)}.",
             f"Ask the administrator of {target.upstream.host} to renew it before. After that no mail can be sent.",
-            its.facts(),
+            certificate.facts(),
         )
-    return ok(Step.CERTIFICATE, f"The certificate is for {target.upstream.host} and its chain is trusted.", its.facts())
+    return ok(
+        Step.CERTIFICATE,
+        f"The certificate is for {target.upstream.host} and its chain is trusted.",
+        certificate.facts(),
+    )
 
 
 def untrusted_finding(target: CheckTarget, failure: Failure, shown: TlsInfo | None) -> Finding:
@@ -73,9 +77,9 @@ def untrusted_finding(target: CheckTarget, failure: Failure, shown: TlsInfo | No
     policy = WITHOUT_REPLY[FailureKind.CERTIFICATE]
     if shown is None:
         return failed(Step.CERTIFICATE, f"{failure.detail} {policy.summary}", policy.fix)
-    its = ServerCertificate.parse(shown.certificate)
-    why, fix = _cause_and_fix(target, failure, its)
-    return failed(Step.CERTIFICATE, f"{failure.detail} {why}", fix or policy.fix, its.facts())
+    certificate = ServerCertificate.parse(shown.certificate)
+    why, fix = _cause_and_fix(target, failure, certificate)
+    return failed(Step.CERTIFICATE, f"{failure.detail} {why}", fix or policy.fix, certificate.facts())
 
 
 def no_tls_finding(target: CheckTarget, failure: Failure, shown: TlsInfo | None) -> Finding:
@@ -87,23 +91,27 @@ def no_tls_finding(target: CheckTarget, failure: Failure, shown: TlsInfo | None)
     return failed(Step.STARTTLS, summary, policy.fix, ServerCertificate.parse(shown.certificate).facts())
 
 
-def _cause_and_fix(target: CheckTarget, failure: Failure, its: ServerCertificate) -> tuple[str, str]:
+def _cause_and_fix(target: CheckTarget, failure: Failure, certificate: ServerCertificate) -> tuple[str, str]:
     """Return the cause, and a fix, or "" for the policy's."""
     now, host = target.clock.now(), target.upstream.host
-    if now >= its.valid_until:
-        return f"It expired on {minute_text(its.valid_until)}.", _clock_or_renewal(target, now)
-    if now < its.valid_from:
-        return f"It is valid only from {minute_text(its.valid_from)}.", _clock_or_renewal(target, now)
+    if now >= certificate.valid_until:
+        return f"It expired on {minute_text(certificate.valid_until)}.", _clock_or_renewal(target, now)
+    if now < certificate.valid_from:
+        return f"It is valid only from {minute_text(certificate.valid_from)}.", _clock_or_renewal(target, now)
     if _WRONG_HOST in failure.detail:
         return (
-            f"It is for {', '.join(its.names) or 'no name'} and not for {host}.",
+            f"It is for {', '.join(certificate.names) or 'no name'} and not for {host}.",
             "Set POSTERN_SMTP_HOST to the name of the submission host, not to an address or an alias of your own. If "
-            f"the name is right, another server replies: a proxy or a wrong DNS record ({its.issuer} issued "
+            f"the name is right, another server replies: a proxy or a wrong DNS record ({certificate.issuer} issued "
             "the certificate).",
         )
-    if its.self_signed:
-        return f"It is self-signed by {its.subject}, so a device between here and {host} replies.", ""
-    return f"It was issued by {its.issuer}, which this machine does not trust, by a device between here and {host}.", ""
+    if certificate.self_signed:
+        return f"It is self-signed by {certificate.subject}, so a device between here and {host} replies.", ""
+    return (
+        f"It was issued by {certificate.issuer}, which this machine does not trust, by a device between here and "
+        f"{host}.",
+        "",
+    )
 
 
 def _clock_or_renewal(target: CheckTarget, now: float) -> str:

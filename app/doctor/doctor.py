@@ -163,4 +163,4 @@ def _facts(targets: Sequence[CheckTarget]) -> dict[str, str]:
 
 
 def _failed(findings: Iterable[Finding]) -> Finding | None:
-    return next((one for one in findings if one.outcome is StepOutcome.FAILED), None)
+    return next((finding for finding in findings if finding.outcome is StepOutcome.FAILED), None)

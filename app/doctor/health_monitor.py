@@ -139,10 +139,12 @@ class HealthMonitor:
             async with asyncio.timeout(DEEP_CHECK_TIMEOUT):
                 from app.doctor.doctor import examine_logins  # noqa: PLC0415 - a deep check is rare
 
-                await examine_logins(targets, lambda one: self._record(one, found), self._admit)
-        done = {one.about for one in found if one.step is Step.AUTH or one.outcome is StepOutcome.FAILED}
+                await examine_logins(targets, lambda finding: self._record(finding, found), self._admit)
+        done = {
+            finding.about for finding in found if finding.step is Step.AUTH or finding.outcome is StepOutcome.FAILED
+        }
         found += [replace(_NO_TIME, about=target.mailbox) for target in targets if target.mailbox not in done]
-        return DeepCheck(self._clock.now(), tuple(one.as_json() for one in found), tuple(self._reasons(found)))
+        return DeepCheck(self._clock.now(), tuple(finding.as_json() for finding in found), tuple(self._reasons(found)))
 
     @asynccontextmanager
     async def _admit(self, name: str) -> AsyncIterator[Finding | None]:
@@ -194,9 +196,13 @@ class HealthMonitor:
     def _reasons(self, found: Sequence[Finding]) -> list[Reason]:
         mailboxes = {target.mailbox for target in self._targets}
         return [
-            Reason(one.step, Explanation(one.summary, one.fix), one.about if one.about in mailboxes else "")
-            for one in found
-            if one.outcome is StepOutcome.FAILED
+            Reason(
+                finding.step,
+                Explanation(finding.summary, finding.fix),
+                finding.about if finding.about in mailboxes else "",
+            )
+            for finding in found
+            if finding.outcome is StepOutcome.FAILED
         ]
 
 

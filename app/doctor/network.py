@@ -27,7 +27,7 @@ async def check_dns(target: CheckTarget) -> tuple[Finding, list[SocketAddress]]:
         why = WITHOUT_REPLY[FailureKind.DNS]
         return failed(Step.DNS, f"The name {host} has no address ({reason}).", why.fix), []
     facts = {
-        name: ", ".join(one.sockaddr[0] for one in addresses if one.family == family) or "none"
+        name: ", ".join(address.sockaddr[0] for address in addresses if address.family == family) or "none"
         for family, name in ((socket.AF_INET, "A"), (socket.AF_INET6, "AAAA"))
     }
     return ok(Step.DNS, f"{host} has {len(addresses)} address{'es' if len(addresses) != 1 else ''}.", facts), addresses
@@ -36,9 +36,9 @@ async def check_dns(target: CheckTarget) -> tuple[Finding, list[SocketAddress]]:
 async def check_tcp(target: CheckTarget, addresses: Sequence[SocketAddress]) -> list[Finding]:
     """Open TCP over both families in parallel. Postern needs only one, so the failure of the other is a warning."""
     tried = {
-        step: _connect(target, [one for one in addresses if one.family == family][:_MAX_ADDRESSES])
+        step: _connect(target, [address for address in addresses if address.family == family][:_MAX_ADDRESSES])
         for family, step in _STEPS.items()
-        if any(one.family == family for one in addresses) and not _is_disabled(target, step)
+        if any(address.family == family for address in addresses) and not _is_disabled(target, step)
     }
     ends = dict(zip(tried, await asyncio.gather(*tried.values()), strict=True))
     works = any(failure is None for failure in ends.values())

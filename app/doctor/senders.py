@@ -25,7 +25,7 @@ _TEXT = "This is a test message, sent by `postern check`.\n\nIf you can read it,
 
 async def check_senders(target: CheckTarget, session: Session) -> list[Finding]:
     """Send MAIL FROM and RSET for each address; patterns are skipped."""
-    patterns = [skipped(Step.SENDER, _of_pattern(one)) for one in target.senders if _WILD & set(one)]
+    patterns = [skipped(Step.SENDER, _of_pattern(sender)) for sender in target.senders if _WILD & set(sender)]
     addresses = list(dict.fromkeys([target.mailbox, target.sender.addr_spec, *_addresses(target)]))
     deadline = asyncio.get_running_loop().time() + target.step_timeouts.senders
     findings: list[Finding] = []
@@ -63,7 +63,7 @@ async def _go() -> bool:
 
 
 def _addresses(target: CheckTarget) -> list[str]:
-    return [one for one in target.senders if not _WILD & set(one)]
+    return [sender for sender in target.senders if not _WILD & set(sender)]
 
 
 def _of_pattern(pattern: str) -> str:

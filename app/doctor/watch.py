@@ -44,17 +44,23 @@ async def watch(
     selected = targets
     while True:
         found = _by_key(await examine(selected))
-        failed_at |= dict.fromkeys((key.about for key, one in found.items() if _is_failed_login(one)), clock.now())
-        changed = [one for key, one in found.items() if key not in known or _state(known[key]) != _state(one)]
+        failed_at |= dict.fromkeys(
+            (key.about for key, finding in found.items() if _is_failed_login(finding)), clock.now()
+        )
+        changed = [
+            finding for key, finding in found.items() if key not in known or _state(known[key]) != _state(finding)
+        ]
         known |= found
         if changed:
             report(changed)
-        failed = {one.about for one in known.values() if one.outcome is StepOutcome.FAILED}
+        failed = {finding.about for finding in known.values() if finding.outcome is StepOutcome.FAILED}
         if not failed:
             return
         await clock.sleep(interval)
         due = clock.now() - LOGIN_INTERVAL
-        selected = [one for one in targets if failed & _subjects(one) and failed_at.get(one.mailbox, due) <= due]
+        selected = [
+            target for target in targets if failed & _subjects(target) and failed_at.get(target.mailbox, due) <= due
+        ]
 
 
 def _by_key(findings: Iterable[Finding]) -> dict[_Key, Finding]:

@@ -26,7 +26,7 @@ def has_address(head: Mapping[str, Any], recipients: Sequence[str], address: str
     """
     in_brackets = f"<{address}>"
     entries = (entry.lower() for name in _LISTS for entry in head[name])
-    return any(one.lower() == address for one in recipients) or any(
+    return any(recipient.lower() == address for recipient in recipients) or any(
         entry == address or entry.endswith(in_brackets) for entry in entries
     )
 
@@ -45,7 +45,7 @@ def erase_head(given: Mapping[str, Any], mail_from: str) -> dict[str, Any]:
 def erase_message_id(given: str, addresses: Sequence[str], own: str) -> str:
     """Return the Message-ID for Message trace, or a new one if the caller's contains an address."""
     lower = given.lower()
-    return f"{own}@{_DOMAIN}" if any(one.lower() in lower for one in addresses) else given
+    return f"{own}@{_DOMAIN}" if any(address.lower() in lower for address in addresses) else given
 
 
 def erase_reply(text: str | None) -> str | None:
@@ -64,12 +64,12 @@ def erase_payload(kept: str, mail_from: str, identity: str, placeholders: Mappin
         reason = data["failed"]["reason"]
         data["failed"]["reason"] = reason if reason in _PLAIN_REASONS else erase_reply(reason) or ERASED.summary
     if "bounce" in data:
-        data["bounce"]["diagnosticCode"] = [erase_reply(one) or "" for one in data["bounce"]["diagnosticCode"]]
+        data["bounce"]["diagnosticCode"] = [erase_reply(code) or "" for code in data["bounce"]["diagnosticCode"]]
     if delivery := relay.get("delivery"):
         delivery["recipient"] = placeholders.get(delivery["recipient"].lower(), ADDRESS)
         delivery["cause"] = erase_reply(delivery["cause"])
     relay["explanation"] = {"summary": ERASED.summary, "fix": ERASED.fix}
-    for one in relay["recipients"]:
-        one["address"] = placeholders.get(one["address"].lower(), ADDRESS)
-        one["reply"] = erase_reply(one["reply"])
+    for recipient in relay["recipients"]:
+        recipient["address"] = placeholders.get(recipient["address"].lower(), ADDRESS)
+        recipient["reply"] = erase_reply(recipient["reply"])
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"))

@@ -92,7 +92,7 @@ def explain_delivery(
 
     A recipient without a report has None. `relayed` is the explanation without any report.
     """
-    known = [one for one in deliveries if one is not None]
+    known = [delivery for delivery in deliveries if delivery is not None]
     if any(twice for _, _, twice in known):
         return TWICE
     for state, cause, _ in known:

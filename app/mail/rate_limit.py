@@ -156,11 +156,11 @@ class RateLimit:
         ]
 
 
-def _merge_windows(one: tuple[int, Amount], other: tuple[int, Amount]) -> tuple[int, Amount]:
+def _merge_windows(first: tuple[int, Amount], second: tuple[int, Amount]) -> tuple[int, Amount]:
     """Return the window that began later; of the same window, the larger amounts."""
-    if one[0] == other[0]:
-        return one[0], one[1].joined(other[1])
-    return max(one, other, key=lambda window: window[0])
+    if first[0] == second[0]:
+        return first[0], first[1].joined(second[1])
+    return max(first, second, key=lambda window: window[0])
 
 
 def _window_start(start: int, now: float, seconds: int) -> int:

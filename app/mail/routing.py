@@ -37,7 +37,7 @@ def pattern(text: str) -> str:
 
 def allowed(sender: Address, patterns: Collection[str]) -> bool:
     """Return True if one of the patterns matches the address."""
-    return not {one.lower() for one in patterns}.isdisjoint(_forms(sender))
+    return not {entry.lower() for entry in patterns}.isdisjoint(_forms(sender))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class Routes:
         default: str | None = None
         for name, patterns, sender in pools:
             default = default or sender
-            for one in map(pattern, patterns):
-                if by_pattern.setdefault(one, name) != name:
-                    raise ValueError(f"{one} is in the pools {by_pattern[one]} and {name}")
+            for entry in map(pattern, patterns):
+                if by_pattern.setdefault(entry, name) != name:
+                    raise ValueError(f"{entry} is in the pools {by_pattern[entry]} and {name}")
         return cls(MappingProxyType(by_pattern), default)
 
     def route(self, sender: Address) -> str | None:

@@ -59,7 +59,7 @@ class ChangePrinter:
         at = "" if self._is_first else f"{datetime.now():%H:%M:%S} "  # noqa: DTZ005 - local, as the reader's clock
         for finding in findings:
             show_finding(finding, f"{at}{finding.about}".rstrip())
-        show_problems(findings, failed=any(one.outcome is StepOutcome.FAILED for one in findings))
+        show_problems(findings, failed=any(finding.outcome is StepOutcome.FAILED for finding in findings))
         self._is_first = False
 
 

@@ -35,7 +35,7 @@ class DnsClient:
             found = await self._query(name, dns.rdatatype.TXT)
         except NxDomainError:
             return []
-        return [b"".join(one.strings).decode("ascii", "replace") for one in found]
+        return [b"".join(record.strings).decode("ascii", "replace") for record in found]
 
     async def cname(self, name: str) -> str | None:
         """Return the target of a CNAME record, or None. Raises DnsTimeoutError."""
@@ -48,12 +48,12 @@ class DnsClient:
     async def mx(self, domain: str) -> list[str]:
         """Return the MX hosts by preference; "" is a null MX (RFC 7505). Raises NxDomainError, DnsTimeoutError."""
         found = await self._query(domain, dns.rdatatype.MX)
-        return [_plain(one.exchange) for one in sorted(found, key=lambda one: int(one.preference))]
+        return [_plain(record.exchange) for record in sorted(found, key=lambda record: int(record.preference))]
 
     async def ptr(self, address: str) -> list[str]:
         """Return the PTR names of an IP address. Raises DnsTimeoutError; ValueError for an invalid address."""
         try:
-            return [_plain(one.target) for one in await self._query(_reverse(address), dns.rdatatype.PTR)]
+            return [_plain(record.target) for record in await self._query(_reverse(address), dns.rdatatype.PTR)]
         except NxDomainError:
             return []
 
@@ -62,7 +62,7 @@ class DnsClient:
         found: set[str] = set()
         for kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
             try:
-                found |= {str(one.address) for one in await self._query(name, kind)}
+                found |= {str(record.address) for record in await self._query(name, kind)}
             except NxDomainError:
                 return set()
         return found

@@ -38,9 +38,9 @@ async def check_domains(targets: Sequence[CheckTarget]) -> list[Finding]:
             return await asyncio.gather(*work)
 
     found = await asyncio.gather(*(examine(domain, target) for domain, target in of_domain.items()))
-    skips = [replace(skipped(Step.MX, f"The records of {one} were not checked."), about=one) for one in left]
+    skips = [replace(skipped(Step.MX, f"The records of {domain} were not checked."), about=domain) for domain in left]
     ptr = await _bounded(first, Step.PTR, _ptr, records, first.egress or "")
-    return [*(one for row in found for one in row), *skips, ptr]
+    return [*(finding for row in found for finding in row), *skips, ptr]
 
 
 def _assign_domains(targets: Sequence[CheckTarget]) -> tuple[dict[str, CheckTarget], list[str]]:

@@ -54,14 +54,14 @@ def assign(candidates: Iterable[C], network_id: UUID | None) -> tuple[C | None, 
     ordered = list(candidates)
     if network_id is None:
         return _bounced(ordered), False
-    same = next((one for one in ordered if one.network_id == network_id), None)
-    fresh = next((one for one in ordered if one.network_id is None), None)
+    same = next((candidate for candidate in ordered if candidate.network_id == network_id), None)
+    fresh = next((candidate for candidate in ordered if candidate.network_id is None), None)
     if found := same or fresh:
         return found, False
     return (ordered[0], True) if ordered else (None, False)
 
 
 def _bounced(candidates: list[C]) -> C | None:
-    done = [one for one in candidates if one.delivery is DeliveryState.BOUNCED]
-    able = [one for one in candidates if next_state(one.delivery, DeliveryState.BOUNCED) is not None]
+    done = [candidate for candidate in candidates if candidate.delivery is DeliveryState.BOUNCED]
+    able = [candidate for candidate in candidates if next_state(candidate.delivery, DeliveryState.BOUNCED) is not None]
     return next(iter([*done, *able, *candidates]), None)

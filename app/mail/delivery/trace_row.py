@@ -36,14 +36,14 @@ class TraceDetail:
 
 def parse_rows(documents: Iterable[object]) -> list[TraceRow]:
     """Return the rows of a page; documents without the expected members are left out."""
-    rows = (_row(one) for one in documents if isinstance(one, dict))
+    rows = (_row(document) for document in documents if isinstance(document, dict))
     return [row for row in rows if row is not None]
 
 
 def parse_details(documents: Iterable[object]) -> list[TraceDetail]:
     """Return the events of one row, in time; documents without the expected members are left out."""
-    details = (_detail(one) for one in documents if isinstance(one, dict))
-    return sorted((one for one in details if one is not None), key=lambda one: one.at)
+    details = (_detail(document) for document in documents if isinstance(document, dict))
+    return sorted((detail for detail in details if detail is not None), key=lambda detail: detail.at)
 
 
 def bare_message_id(text: str) -> str:

@@ -29,8 +29,8 @@ def bounces(report: Report, mailbox: str, sent: SentEmail | None) -> Mapping[str
         return {}
     on_email = {recipient_key(address): address for address in sent.recipients}
     found: dict[str, RecipientReport] = {}
-    for one in report.recipients:
-        address = on_email.get(recipient_key(one.recipient)) or on_email.get(recipient_key(one.original_recipient))
-        if one.action == "failed" and address is not None:
-            found.setdefault(address, one)
+    for block in report.recipients:
+        address = on_email.get(recipient_key(block.recipient)) or on_email.get(recipient_key(block.original_recipient))
+        if block.action == "failed" and address is not None:
+            found.setdefault(address, block)
     return found

@@ -66,7 +66,7 @@ def parse(raw: bytes) -> Report | None:
             recipients = list(_recipients(part))
         elif kind in _RETURNED:
             named += _ids(_headers(_split(part)[0]), "message-id")
-    if all(one.action != "failed" for one in recipients):
+    if all(recipient.action != "failed" for recipient in recipients):
         return None
     return Report(named[0] if len(set(named)) == 1 else "", tuple(recipients))
 

@@ -102,10 +102,10 @@ def _verify_certificate(app: App, assertion: str, header: Mapping[str, Any], aud
 
 def _verify_federated(app: App, assertion: str, claims: Mapping[str, Any]) -> None:
     """Verify an assertion of a federated issuer. Issuer, subject and audience must match exactly."""
-    known = [one for one in app.federations if one.issuer == claims.get("iss")]
+    known = [federation for federation in app.federations if federation.issuer == claims.get("iss")]
     if not known:
         raise DenialError("AADSTS700211")
-    known = [one for one in known if one.subject == claims.get("sub")]
+    known = [federation for federation in known if federation.subject == claims.get("sub")]
     if not known:
         raise DenialError("AADSTS700213")
     if known[0].audience != claims.get("aud"):
@@ -132,7 +132,7 @@ def _parsed(pem: str) -> x509.Certificate:
 
 def _is_named(header: Mapping[str, Any], certificate: x509.Certificate) -> bool:
     """Return True if the header has the thumbprint of the certificate (RFC 7515 §4.1.7, §4.1.8)."""
-    sha1, sha256 = (certificate.fingerprint(one) for one in (hashes.SHA1(), hashes.SHA256()))  # noqa: S303 - RFC 7515
+    sha1, sha256 = (certificate.fingerprint(algorithm) for algorithm in (hashes.SHA1(), hashes.SHA256()))  # noqa: S303 - RFC 7515
     return _same(header.get("x5t#S256"), sha256) or _same(header.get("x5t"), sha1)
 
 

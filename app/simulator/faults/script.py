@@ -66,7 +66,7 @@ class FaultScript:
     def remove(self, name: str) -> None:
         """Remove the faults with a name."""
         for point, faults in list(self._at.items()):
-            self._at[point] = [one for one in faults if one.fault.name != name]
+            self._at[point] = [scripted for scripted in faults if scripted.fault.name != name]
             if not self._at[point]:
                 del self._at[point]
 
@@ -84,7 +84,7 @@ class FaultScript:
     async def apply(self, context: FaultContext, only: ScriptedFault | None = None) -> bool:
         """Apply the faults that are due, or `only` one. Return True if one replaces the reply."""
         reached = [only] if only else self.at(Point(context.point))
-        for scripted in [one for one in reached if one.reach(context, self._random)]:
+        for scripted in [scripted for scripted in reached if scripted.reach(context, self._random)]:
             if await scripted.apply(context):
                 return True
         return False

@@ -68,7 +68,7 @@ def _masked(verb: str, argument: str) -> str:
 async def _apply_idle_faults(session: ServerSession) -> None:
     """Apply each fault at IDLE when the client has sent nothing for the `after` seconds of the fault."""
     waited = 0.0
-    for scripted in sorted(session.state.faults.at(Point.IDLE), key=lambda one: one.fault.after):
+    for scripted in sorted(session.state.faults.at(Point.IDLE), key=lambda scripted: scripted.fault.after):
         within = (scripted.fault.after - waited) / session.state.clock.speed
         waited = scripted.fault.after
         if within > 0 and await _received_data(session, within):

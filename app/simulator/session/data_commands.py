@@ -46,7 +46,7 @@ async def bdat(session: ServerSession, argument: str) -> None:
 
 async def _fault_during_content(session: ServerSession) -> bool:
     """Return True if a fault at CONTENT replaced the reply; then read and discard the rest of the content."""
-    for scripted in sorted(session.state.faults.at(Point.CONTENT), key=lambda one: one.fault.after):
+    for scripted in sorted(session.state.faults.at(Point.CONTENT), key=lambda scripted: scripted.fault.after):
         if not await session.connection.wait_for_bytes(int(scripted.fault.after)):
             return False
         if await session.apply_faults(Point.CONTENT, "250 2.0.0 OK", only=scripted):
@@ -138,7 +138,9 @@ def _denied_sender(session: ServerSession, message: ReceivedMessage, header: con
     account = session.account
     if account is None:
         return None
-    return next((one for one in (message.mail_from, *(header.senders or ())) if not account.may_send_as(one)), None)
+    return next(
+        (sender for sender in (message.mail_from, *(header.senders or ())) if not account.may_send_as(sender)), None
+    )
 
 
 async def _minute_limit(session: ServerSession) -> str | None:

@@ -90,7 +90,7 @@ class Folder:
             position += 1
             if self._is_selected(change, cursor):
                 found.append(change)
-        rest = any(self._is_selected(one, cursor) for one in self._log[position:])
+        rest = any(self._is_selected(change, cursor) for change in self._log[position:])
         more = rest and len(found) < limit
         after = cursor._replace(position=position if more else len(self._log), returned=cursor.returned + len(found))
         return found, after if more else after._replace(first=False), more

@@ -128,7 +128,7 @@ class Mailboxes:
 
     def _deliver(self) -> None:
         """Put the reports that are due into the folders, in the order of their times."""
-        for at, message, recipient, step in sorted(self._due(), key=lambda one: one[0]):
+        for at, message, recipient, step in sorted(self._due(), key=lambda due: due[0]):
             sender = message.mail_from if self._accounts.get(message.mail_from) else message.mailbox
             named = content.header_fields(message.content).message_id or ""
             raw = report(message, recipient, step, at, message_id=named, referenced=self.referenced)

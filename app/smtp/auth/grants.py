@@ -97,7 +97,7 @@ class ClientSecret:
     def _prefer(self, secret: str | SecretFile) -> None:
         if secret is self._secrets[0]:
             return
-        self._secrets.sort(key=lambda one: one is not secret)
+        self._secrets.sort(key=lambda candidate: candidate is not secret)
         logs.credential_rotated(self.registration.client)
 
 

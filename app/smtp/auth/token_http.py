@@ -178,7 +178,7 @@ def _cause(document: Mapping[str, Any], text: str, error: str) -> str:
     if _UNKNOWN_IDENTITY.search(text):
         return "identity-unknown"
     listed = document.get("error_codes")
-    numbers = _NUMBER.findall(text) + [f"AADSTS{one}" for one in (listed if isinstance(listed, list) else ())]
+    numbers = _NUMBER.findall(text) + [f"AADSTS{number}" for number in (listed if isinstance(listed, list) else ())]
     return next((number for number in numbers if entra.row(number)), error)
 
 
