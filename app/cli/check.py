@@ -1,4 +1,6 @@
-"""Command `postern check`: check the connection of the configured mailboxes to Office 365, and print the findings."""
+"""Command `postern check`: check the configured mailboxes, their connection to Office 365 and the reads of Microsoft
+Graph, once or until no step fails, and print the findings.
+"""
 
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -178,7 +180,7 @@ def _server(text: str | None) -> tuple[str, int] | None:
 
 
 def finish(findings: Sequence[Finding], code: Exit, as_json: bool, *, shown: bool = False) -> NoReturn:
-    """Print the problems and end the command with this exit code."""
+    """Print the findings that are not `shown` yet and the problems, or all findings as JSON, and end the command."""
     if as_json:
         print_json([finding.as_json() for finding in findings])
         raise typer.Exit(code)

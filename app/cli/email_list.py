@@ -1,4 +1,4 @@
-"""Command `postern emails list`: the newest emails by filters, one a line."""
+"""Command `postern emails list`: list the newest emails by filters, one a line or as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Exit codes of the commands, with the values of sysexits.h, and one-line error messages."""
+"""Exit codes of the commands, with the values of sysexits.h, one-line error messages, and the run of a coroutine."""
 
 import asyncio
 import sys

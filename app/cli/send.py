@@ -1,4 +1,4 @@
-"""Command `postern send`: send one email through the HTTP API of a running Postern."""
+"""Command `postern send`: send one email through the HTTP API of a running Postern; a local one without a proxy."""
 
 import ipaddress
 import json

@@ -1,4 +1,4 @@
-"""Access of the commands to the store."""
+"""Access of the commands to the store: one query in it, its location, and the actor of changes in the audit log."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Findings about the upstream server's TLS certificate. Opens no connection."""
+"""Findings about the upstream server's TLS certificate, or its lack of TLS. Opens no connection."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Findings from replies and failures, with the explanations of `app.mail.policy`.
 
-Some are replaced, because they concern a waiting message or advise to run `postern check`.
+Some explanations are replaced, because they concern a waiting message or advise to run `postern check`.
 """
 
 from collections.abc import Mapping

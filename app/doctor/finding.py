@@ -1,4 +1,4 @@
-"""Findings of the diagnosis, and the problems among them. Values only."""
+"""Findings of the steps of the diagnosis, and the problems into which they are grouped. No I/O."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

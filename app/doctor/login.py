@@ -1,4 +1,4 @@
-"""Checks of the credential and of the login, with one login per diagnosis."""
+"""Checks of the credential and of the login: one secret and one login per diagnosis."""
 
 import asyncio
 from dataclasses import dataclass, replace

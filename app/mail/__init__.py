@@ -1,1 +1,4 @@
-"""Domain rules of mail: messages, lifecycle, policy, explanations. Pure: no clock, randomness, logging or I/O."""
+"""Domain rules of mail: messages, lifecycle, policy, deliveries and reports, limits of keys, explanations, webhooks.
+
+Pure: no clock, randomness, logging or I/O.
+"""

@@ -1,4 +1,4 @@
-"""Expiry date of a credential. Pure."""
+"""Expiry date of a credential, with the explanation of its warning. Pure."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,6 @@
-"""Remains of an erased email: codes, counts and times, with placeholders for names and addresses. Pure."""
+"""Erasure of an email: the search for an address in it, and its remains with placeholders for names, addresses and
+subject. Codes, counts and times stay. Pure.
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""Explanation (summary and fix) of every state of a message and of a mailbox. Pure."""
+"""Explanation (summary and fix) of every state of a message, of its deliveries and bounces, and of a mailbox. Pure.
+
+It also replaces the <names> in an explanation by their values.
+"""
 
 from collections.abc import Mapping, Sequence
 

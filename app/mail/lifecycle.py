@@ -1,4 +1,5 @@
-"""State machine of a message: the table of transitions, and the settlement of a delivery attempt. Pure.
+"""State machine of a message: transitions, settlement of a delivery attempt, expiry, and the explanations of final and
+held states. Pure.
 
 Rule 1: every change of a message's state is in TRANSITIONS; any other raises InvalidTransitionError.
 Rule 2: a message expires by age (`expires_at`), never by the number of attempts.

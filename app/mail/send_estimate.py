@@ -1,6 +1,6 @@
 """Estimate of a waiting message's send time, from Exchange's limits and recent sends. Pure.
 
-With a backlog these limits set the pace. Later mail of a higher lane is sent first and delays the message further.
+With a backlog these limits decide the rate. Later mail of a higher lane is sent first and delays the message further.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Units of time in seconds, and points in time (epoch seconds) as text."""
+"""Units of time in seconds, and the conversion of points in time (epoch seconds) to text and from it. Pure."""
 
 import re
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Simulator of Exchange Online's SMTP submission for tests: replies, sending limits, faults.
+"""Simulator of Exchange Online's SMTP submission for tests and developers: replies, sending limits, faults.
 
 It records sessions and messages and applies a fault script:
 

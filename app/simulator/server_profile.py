@@ -1,4 +1,4 @@
-"""Profile of the simulated server: EHLO extensions, TLS versions, certificates."""
+"""Profile of the simulated server (EHLO extensions, TLS versions, kind of certificate), and its certificates."""
 
 import datetime
 import ssl

@@ -1,4 +1,7 @@
-"""TLS contexts for SMTP and token requests: TLS 1.2 or newer, chain and host name verified."""
+"""TLS contexts for SMTP and token requests: TLS 1.2 or newer, chain and host name verified.
+
+`unverified_context` is the exception, for diagnosis only.
+"""
 
 import ssl
 from pathlib import Path

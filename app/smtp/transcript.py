@@ -1,4 +1,4 @@
-"""Transcript of an SMTP session for people: limited in lines and length, without credentials and content."""
+"""Transcript of an SMTP session for people: limited in lines and length, without content; and the mask of secrets."""
 
 import re
 from collections.abc import Iterable

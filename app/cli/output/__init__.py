@@ -1,1 +1,1 @@
-"""Output of the commands: `text` (lines, JSON), `terminal` (styles, tables), and the view of `demo`."""
+"""Output of the commands: `text` (lines, JSON), `terminal` (tables, TSV), `findings`, and the view of `demo`."""

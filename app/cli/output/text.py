@@ -1,4 +1,7 @@
-"""Lines and JSON on standard output or standard error. Characters that control a terminal are printed as escapes."""
+"""Output of lines and JSON, the option for JSON, and the text of times and durations.
+
+Characters that control a terminal are printed as escapes.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -13,7 +16,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 
 
 def print_line(line: str, *, err: bool = False) -> None:
-    """Print one line, escaped and not wrapped."""
+    """Print one line, escaped and not wrapped, to standard output or with `err` to standard error."""
     typer.echo(escape_controls(line), err=err)
 
 

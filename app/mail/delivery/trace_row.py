@@ -1,4 +1,4 @@
-"""Rows and details of Exchange's message trace as Microsoft Graph returns them (JSON). Pure."""
+"""Parser of the rows and details of Exchange's message trace, as Microsoft Graph returns them (JSON). Pure."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime

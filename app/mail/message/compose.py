@@ -1,5 +1,7 @@
 """Composition of a submission as RFC 5322 bytes, once, at acceptance; every attempt sends the same bytes.
 
+Only a new time of a scheduled email changes them: `redate` replaces the Date.
+
 Pure and deterministic: equal arguments give equal bytes. It does not use the standard library's generator, which
 would be the slowest step of a submission; the tests verify the result with that library's parser.
 """

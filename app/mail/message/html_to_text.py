@@ -1,4 +1,4 @@
-"""Conversion of HTML to plain text, for emails without a text part. It does not change the HTML.
+"""Conversion of HTML and of its character references to plain text, for emails without a text part.
 
 One possessive regular expression splits the tokens, so the time is linear in the input. The standard library's
 parser is not used: in Python 3.11 unclosed tags cost it quadratic time.

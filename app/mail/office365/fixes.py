@@ -1,4 +1,4 @@
-"""Fixes that several rules share, as steps for an administrator without experience of PowerShell."""
+"""Fixes, single steps and commands that several rules share, for an administrator without experience of PowerShell."""
 
 from app.mail.outcome.steps import numbered
 

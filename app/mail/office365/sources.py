@@ -1,4 +1,4 @@
-"""Sources of the rules: names of Microsoft's pages, published logs and standards."""
+"""Sources of the rules for replies and bounces: names of Microsoft's pages, published logs and standards."""
 
 # Microsoft
 CONCURRENCY = "learn.microsoft.com/exchange/troubleshoot/send-emails/smtp-submission-improvements"

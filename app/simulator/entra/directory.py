@@ -1,4 +1,4 @@
-"""App registrations and client authentication (RFC 6749 §2.3, RFC 7523 §3)."""
+"""App registrations, client authentication (RFC 6749 §2.3, RFC 7523 §3), and the record of a token request."""
 
 import base64
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Fault: its point in the SMTP session, its condition, its frequency and its action."""
+"""Fault: its point in the SMTP session, its condition, its frequency, its action, and its form in JSON and TOML."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Fault script: the faults of a simulator in order, and how often each was reached and applied.
+"""Fault script: the faults of a simulator in order, how often each was reached and applied, and scripts in files.
 
 Rule 1: a fault counts how often its point is reached under its condition; `nth`, `every`, `times` refer to that count.
 Rule 2: the faults due at a point are applied in the order they were added, until one replaces the reply; the others

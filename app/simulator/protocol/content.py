@@ -1,4 +1,4 @@
-"""Checks of message content: line ends, dot-stuffing, From, Message-ID."""
+"""Message content: removal of dot-stuffing, check of the line ends, and the header fields that Exchange checks."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Replies of Exchange Online, verbatim. Error replies are in error_replies.toml, by the phase in which they are sent.
+"""Replies of Exchange Online, verbatim, and their encoding; error replies are in error_replies.toml, by phase.
 
 A text can contain the placeholders `{frontend}` (host, date and session of the front end), `{backend}` (host of the
 mailbox's back end), `{mailbox}`, `{sender}` and `{verb}`, which `fill` replaces. If Microsoft's text is known only

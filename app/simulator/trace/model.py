@@ -1,4 +1,4 @@
-"""Message trace of the simulated tenant: its rows, its permissions, its throttling, and scripted failures."""
+"""Message trace of the simulated tenant: its rows and their events, permissions, throttling, and scripted failures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Rows of the message trace: one for each recipient of an accepted message, as they are visible at a time."""
+"""Rows of the message trace: one for each recipient of an accepted message, as visible at a time, in JSON."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""Credentials of a mailbox for SMTP AUTH. Secrets are never shown, logged or stored elsewhere."""
+"""Credentials of a mailbox for SMTP AUTH: their interface, passwords, and files with secrets.
+
+Secrets are never shown, logged or stored elsewhere.
+"""
 
 from dataclasses import dataclass, field
 from enum import StrEnum

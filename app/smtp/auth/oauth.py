@@ -1,4 +1,4 @@
-"""Access tokens for XOAUTH2, cached until shortly before they expire.
+"""Cache of access tokens, used until shortly before they expire, and credentials that log in with them (XOAUTH2).
 
 Rule 1: one request runs at a time; concurrent callers share its result or error.
 Rule 2: a token is renewed 10 minutes before it expires; while the renewal fails, the old token is used.
