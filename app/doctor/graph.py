@@ -51,7 +51,7 @@ _TOO_MUCH = Explanation(
         f"{MAIL_PERMISSION} of Microsoft Graph.",
     ),
 )
-_OF_TRACE: Mapping[int, Explanation] = {
+_TRACE_EXPLANATIONS: Mapping[int, Explanation] = {
     _UNAUTHORIZED: Explanation(
         "Microsoft Graph refuses the request (401): Microsoft's service for the message trace has no service principal "
         "in the organization, or it was created only some hours ago.",
@@ -74,7 +74,7 @@ _OF_TRACE: Mapping[int, Explanation] = {
         "Set POSTERN_TRACE to false, or remove POSTERN_GRAPH_URL if the organization is in the worldwide cloud.",
     ),
 }
-_OF_REPORTS: Mapping[int, Explanation] = {
+_REPORT_EXPLANATIONS: Mapping[int, Explanation] = {
     _UNAUTHORIZED: Explanation(
         "Microsoft Graph refuses the token (401).",
         "Check that the app is registered in the organization of the mailbox (POSTERN_TENANT_ID).",
@@ -158,7 +158,7 @@ def _without_token(target: GraphTarget, detail: str, code: str) -> Finding:
 
 
 def _refused(target: GraphTarget, answer: GraphAnswer, claims: Claims | None) -> Finding:
-    known = _OF_TRACE if target.step is Step.TRACE else _OF_REPORTS
+    known = _TRACE_EXPLANATIONS if target.step is Step.TRACE else _REPORT_EXPLANATIONS
     if answer.status in known:
         return _explained(target, known[answer.status], claims)
     if answer.status == _THROTTLED:

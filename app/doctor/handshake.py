@@ -18,7 +18,7 @@ _EXPECTED_EXTENSIONS = (
     "8BITMIME",
     "ENHANCEDSTATUSCODES",
 )  # Office 365 has offered them since 2017
-_OF_PHASE = {Phase.EHLO: Step.EHLO, Phase.STARTTLS: Step.STARTTLS}
+_STEP_BY_PHASE = {Phase.EHLO: Step.EHLO, Phase.STARTTLS: Step.STARTTLS}
 _MICROSOFT = "Microsoft ESMTP"
 
 
@@ -40,7 +40,7 @@ async def check_handshake(target: CheckTarget) -> list[Finding]:
         )
         return [diagnosis.of_failure(target, Step.GREETING, late)]
     if isinstance(end, Refusal):
-        step = _OF_PHASE.get(end.phase, Step.GREETING)
+        step = _STEP_BY_PHASE.get(end.phase, Step.GREETING)
         known = {"ehlo-name": target.upstream.ehlo_name}
         return [*_successful(target, end.dialogue, step), diagnosis.of_reply(target, step, end.phase, end.reply, known)]
     return _all(target, end)
@@ -51,7 +51,7 @@ async def _unanswered(target: CheckTarget, failure: Failure) -> Finding:
         return certificate.untrusted_finding(target, failure, await _inspect(target))
     if failure.phase is Phase.STARTTLS and failure.kind is FailureKind.TLS:
         return certificate.no_tls_finding(target, failure, await _inspect(target))
-    return diagnosis.of_failure(target, _OF_PHASE.get(failure.phase, Step.GREETING), failure)
+    return diagnosis.of_failure(target, _STEP_BY_PHASE.get(failure.phase, Step.GREETING), failure)
 
 
 async def _inspect(target: CheckTarget) -> TlsInfo | None:
@@ -67,7 +67,7 @@ async def _inspect(target: CheckTarget) -> TlsInfo | None:
 def _findings_before(target: CheckTarget, dialogue: tuple[Line, ...], failure: Failure) -> list[Finding]:
     if failure.kind is FailureKind.CERTIFICATE:
         return _successful(target, dialogue, Step.CERTIFICATE)
-    return _successful(target, dialogue, _OF_PHASE.get(failure.phase, Step.GREETING))
+    return _successful(target, dialogue, _STEP_BY_PHASE.get(failure.phase, Step.GREETING))
 
 
 def _successful(target: CheckTarget, dialogue: tuple[Line, ...], until: Step) -> list[Finding]:

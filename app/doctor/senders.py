@@ -25,7 +25,7 @@ _TEXT = "This is a test message, sent by `postern check`.\n\nIf you can read it,
 
 async def check_senders(target: CheckTarget, session: Session) -> list[Finding]:
     """Send MAIL FROM and RSET for each address; patterns are skipped."""
-    patterns = [skipped(Step.SENDER, _of_pattern(sender)) for sender in target.senders if _WILD & set(sender)]
+    patterns = [skipped(Step.SENDER, _pattern_text(sender)) for sender in target.senders if _WILD & set(sender)]
     addresses = list(dict.fromkeys([target.mailbox, target.sender.addr_spec, *_addresses(target)]))
     deadline = asyncio.get_running_loop().time() + target.step_timeouts.senders
     findings: list[Finding] = []
@@ -33,7 +33,7 @@ async def check_senders(target: CheckTarget, session: Session) -> list[Finding]:
         if findings and not session.open:
             findings.append(skipped(Step.SENDER, f"{address} was not checked: the session has ended."))
         else:
-            findings.append(await _try_one(target, session, address, deadline))
+            findings.append(await _try_sender(target, session, address, deadline))
     left = len(addresses) - _MAX_SENDERS
     more = [skipped(Step.SENDER, f"{left} further senders were not checked.")] if left > 0 else []
     return [*findings, *more, *patterns]
@@ -66,11 +66,11 @@ def _addresses(target: CheckTarget) -> list[str]:
     return [sender for sender in target.senders if not _WILD & set(sender)]
 
 
-def _of_pattern(pattern: str) -> str:
+def _pattern_text(pattern: str) -> str:
     return f"{pattern} is a pattern, so there is no address to check."
 
 
-async def _try_one(target: CheckTarget, session: Session, address: str, deadline: float) -> Finding:
+async def _try_sender(target: CheckTarget, session: Session, address: str, deadline: float) -> Finding:
     try:
         async with asyncio.timeout_at(deadline):
             reply = await session.try_sender(address)

@@ -43,7 +43,7 @@ async def watch(
     failed_at: dict[str, float] = {}  # time of the failed login, by mailbox
     selected = targets
     while True:
-        found = _by_key(await examine(selected))
+        found = _index_by_key(await examine(selected))
         failed_at |= dict.fromkeys(
             (key.about for key, finding in found.items() if _is_failed_login(finding)), clock.now()
         )
@@ -63,7 +63,7 @@ async def watch(
         ]
 
 
-def _by_key(findings: Iterable[Finding]) -> dict[_Key, Finding]:
+def _index_by_key(findings: Iterable[Finding]) -> dict[_Key, Finding]:
     counts: Counter[tuple[str, Step]] = Counter()
     found = {}
     for finding in findings:
@@ -77,7 +77,7 @@ def _is_failed_login(finding: Finding) -> bool:
 
 
 def _state(finding: Finding) -> tuple[StepOutcome, str]:
-    """Return what makes a change: without a cause, the summary too."""
+    """Return the outcome and the cause, without a cause the summary: a finding with others has changed."""
     return finding.outcome, finding.cause or finding.summary
 
 

@@ -133,7 +133,7 @@ def senders(texts: Iterable[str]) -> tuple[str, ...]:
 
 def recipients(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the patterns of recipients without duplicates; a domain means all its addresses. Raises PolicyError."""
-    return tuple(dict.fromkeys(_pattern(_of_domain(text), "recipient") for text in texts))
+    return tuple(dict.fromkeys(_pattern(_expand_domain(text), "recipient") for text in texts))
 
 
 def redirect_to(text: str) -> str:
@@ -174,7 +174,7 @@ def _pattern(text: str, what: str) -> str:
         raise PolicyError(f"{text.strip()!r:.60} is not a pattern of a {what}: {error}. {_KINDS}.") from None
 
 
-def _of_domain(text: str) -> str:
+def _expand_domain(text: str) -> str:
     text = text.strip()
     return text if "@" in text or text == ANYONE else f"*@{text}"
 

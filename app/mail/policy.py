@@ -287,7 +287,7 @@ _EXCHANGE = _group_by_code(office365.RULES)
 # Exchange's refusal at MAIL can include the cause of the failed login: `530 5.7.57 ... Error: 535 5.7.139 ...`.
 _CAUSE = re.compile(r"\berror: ?([45]\d\d) +", re.IGNORECASE)
 # Replies of the store driver's submission part concern the sending mailbox, also at RCPT.
-_OF_SENDER = "storedrv.submission"
+_SENDER_MARK = "storedrv.submission"
 _NOT_LOGGED_IN_STATUS = EnhancedStatus(5, 7, 57)
 
 
@@ -307,6 +307,6 @@ def _rule(phase: Phase, reply: Reply) -> Rule:
 
 
 def _exchange_rule(phase: Phase, code: int, normalized: NormalizedReply) -> Rule | None:
-    if phase is Phase.RCPT and _OF_SENDER in normalized.text:
+    if phase is Phase.RCPT and _SENDER_MARK in normalized.text:
         phase = Phase.DOT
     return first_match(_EXCHANGE[code], phase, normalized)

@@ -30,7 +30,7 @@ def pattern(text: str) -> str:
     if not at:
         raise PatternError("it has no @")
     try:
-        return _of_domain(domain) if local == ANYONE else _of_address(text)
+        return _domain_pattern(domain) if local == ANYONE else _address_pattern(text)
     except AddressError:
         raise PatternError("it is neither an address nor a pattern") from None
 
@@ -75,13 +75,13 @@ def _forms(sender: Address) -> Iterator[str]:
     yield ANYONE
 
 
-def _of_domain(domain: str) -> str:
+def _domain_pattern(domain: str) -> str:
     name = domain.removeprefix("*.")
     below = "*." if name != domain else ""
     return f"*@{below}{parse_address(f'postmaster@{name}').domain}"
 
 
-def _of_address(text: str) -> str:
+def _address_pattern(text: str) -> str:
     if _WILD & set(text):
         raise PatternError("a wildcard stands for the whole local part or for all subdomains")
     address = parse_address(text)

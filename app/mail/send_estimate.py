@@ -10,8 +10,8 @@ from itertools import accumulate
 from app.mail.office365.limits import MailboxLimits
 from app.mail.times import DAY, MINUTE
 
-_MAX_EXACT_MAILBOXES = 8  # more are estimated by their pace alone
-_MAX_EXACT_MINUTES = 10  # a longer backlog is estimated by the pace alone
+_MAX_EXACT_MAILBOXES = 8  # more are estimated by their rate alone
+_MAX_EXACT_MINUTES = 10  # a longer backlog is estimated by the rate alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ def estimate_send_time(ahead: int, mailboxes: Sequence[MailboxCapacity], now: fl
 def _slot(ahead: int, mailboxes: Sequence[MailboxCapacity], now: float) -> float:
     """Return the time of the message's slot; each slot of each mailbox is free again a minute after its use."""
     free = [slot for mailbox in mailboxes for slot in _slots(mailbox, now)]
-    later = sorted((at + again * MINUTE, count) for at, count in free for again in range(_MAX_EXACT_MINUTES + 1))
-    upto = accumulate(count for _, count in later)
-    return next((at for (at, _), before in zip(later, upto, strict=True) if ahead < before), later[-1][0])
+    slots = sorted((at + again * MINUTE, count) for at, count in free for again in range(_MAX_EXACT_MINUTES + 1))
+    upto = accumulate(count for _, count in slots)
+    return next((at for (at, _), before in zip(slots, upto, strict=True) if ahead < before), slots[-1][0])
 
 
 def _slots(mailbox: MailboxCapacity, now: float) -> list[tuple[float, int]]:
@@ -52,7 +52,7 @@ def _slots(mailbox: MailboxCapacity, now: float) -> list[tuple[float, int]]:
 
 
 def _day(ahead: int, mailboxes: Sequence[MailboxCapacity], now: float) -> float:
-    """Return the earliest time by the daily limits: beyond the rest of today, at the daily pace."""
+    """Return the earliest time by the daily limits: messages above the remaining ones are sent at the daily rate."""
     a_day = sum(mailbox.capacity.recipients_per_day for mailbox in mailboxes)
     left = sum(max(0, mailbox.capacity.recipients_per_day - mailbox.recipients) for mailbox in mailboxes)
     return now if ahead < left else now + (ahead - left) / a_day * DAY

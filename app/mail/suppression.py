@@ -82,9 +82,9 @@ def bounces(attempt: Attempt, recipients: Sequence[str], own: Sequence[str]) -> 
 def _refusals(attempt: Attempt, recipients: Sequence[str]) -> Iterator[tuple[str, Reply]]:
     """Yield the replies that refuse one recipient."""
     yield from ((address, reply) for address, reply in attempt.refused.items() if address in recipients)
-    rest = [address for address in recipients if address not in attempt.refused]
-    if len(rest) == 1 and attempt.phase is Phase.DOT and attempt.reply is not None:
-        yield rest[0], attempt.reply
+    remaining = [address for address in recipients if address not in attempt.refused]
+    if len(remaining) == 1 and attempt.phase is Phase.DOT and attempt.reply is not None:
+        yield remaining[0], attempt.reply
 
 
 def _domain(address: str) -> str:

@@ -17,8 +17,8 @@ _QUERY_TIMEOUT = 5.0  # seconds
 _MAX_DOMAINS = 5  # of one mailbox, and at the same time
 _SPF_OF_CLOUD = {".office365.us": "spf.protection.office365.us", ".outlook.cn": "spf.protection.partner.outlook.cn"}
 _SPF = "spf.protection.outlook.com"
-_OF_MICROSOFT = (".onmicrosoft.com", ".onmicrosoft.us", ".partner.onmschina.cn")  # domains that Microsoft signs for
-_KEYS_AT = (".dkim.mail.microsoft", *_OF_MICROSOFT)
+_MICROSOFT_DOMAINS = (".onmicrosoft.com", ".onmicrosoft.us", ".partner.onmschina.cn")  # Microsoft signs for them
+_KEYS_AT = (".dkim.mail.microsoft", *_MICROSOFT_DOMAINS)
 _SELECTORS = ("selector1", "selector2")
 _POLICIES = ("none", "quarantine", "reject")
 
@@ -146,7 +146,7 @@ def _spf_doubts(domain: str, found: Spf, facts: dict[str, str]) -> Finding | Non
 
 
 async def _dkim(target: CheckTarget, records: DnsClient, domain: str) -> Finding:
-    if domain.endswith(_OF_MICROSOFT):
+    if domain.endswith(_MICROSOFT_DOMAINS):
         return skipped(Step.DKIM, f"Microsoft signs mail of {domain} automatically.")
     names = [f"{selector}._domainkey.{domain}" for selector in _SELECTORS]
     targets = dict(zip(names, await asyncio.gather(*(records.cname(name) for name in names)), strict=True))
