@@ -50,7 +50,7 @@ async def examine_logins(targets: Sequence[CheckTarget], report: Report, admit: 
 
 
 class _Examination:
-    """One run of the diagnosis. Methods return the failure because of which later steps are skipped, or None."""
+    """Run of the diagnosis. Methods return the failure because of which later steps are skipped, or None."""
 
     def __init__(self, report: Report, admit: Admit | None = None) -> None:
         self.findings: list[Finding] = []

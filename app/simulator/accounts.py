@@ -8,7 +8,7 @@ from hmac import compare_digest
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One mailbox. `send_as` are patterns such as `*@contoso.com`; its own address and aliases are always allowed.
+    """Mailbox. `send_as` are patterns such as `*@contoso.com`; its own address and aliases are always allowed.
 
     A bearer token is valid if it equals `token` or `validate_token(token)` returns True.
     """

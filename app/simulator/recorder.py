@@ -46,7 +46,7 @@ class ReceivedMessage:
 
 @dataclass(slots=True)
 class RecordedSession:
-    """One connection. `commands` contain no credentials and no content.
+    """Recorded connection. `commands` contain no credentials and no content.
 
     `turns` counts round trips, `messages` accepted messages, `logins` AUTH exchanges.
     """

@@ -1,4 +1,4 @@
-"""TCP connections with Happy Eyeballs (RFC 8305): a broken IPv6 route costs 250 ms instead of a minute.
+"""TCP connections with Happy Eyeballs (RFC 8305): a broken IPv6 route delays by 250 ms instead of a minute.
 
 Neither aiosmtplib nor uvloop implements it.
 """

@@ -129,7 +129,7 @@ class Session:
 
 
 class Transaction:
-    """One mail transaction on an open channel. An instance is used once."""
+    """Mail transaction on an open channel. An instance is used once."""
 
     __slots__ = (
         *("_channel", "_content", "_dialogue", "_envelope", "_extensions", "_pipelining"),

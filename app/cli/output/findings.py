@@ -26,7 +26,7 @@ _COUNT_LABELS = {
 
 
 class FindingPrinter:
-    """Prints findings one by one. With several mailboxes, each mailbox has a heading."""
+    """Printer of findings one by one. With several mailboxes, each mailbox has a heading."""
 
     def __init__(self, pools: Mapping[str, str]) -> None:
         self._pools = pools  # pool name by mailbox
@@ -44,7 +44,7 @@ class FindingPrinter:
 
 
 class ChangePrinter:
-    """Prints the findings of each round of a repeated check: all of the first, later those that changed."""
+    """Printer of the findings of each round of a repeated check: all of the first, later those that changed."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json

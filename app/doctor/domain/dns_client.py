@@ -14,11 +14,11 @@ _TRY_TIMEOUT = 2.0  # seconds until the next try
 
 
 class NxDomainError(Exception):
-    """The name does not exist (NXDOMAIN)."""
+    """Name that does not exist (NXDOMAIN)."""
 
 
 class DnsTimeoutError(Exception):
-    """The name server gave no usable answer. The text is a sentence."""
+    """Query without a usable answer of the name server. The text is a sentence."""
 
 
 class DnsClient:

@@ -39,7 +39,7 @@ async def evaluate_spf(records: DnsClient, domain: str, exchange: str) -> Spf:
 
 
 class _Evaluation:
-    """One evaluation: terms from left to right, includes and redirects in depth."""
+    """Evaluation of a record: terms from left to right, includes and redirects in depth."""
 
     def __init__(self, records: DnsClient, exchange: str, found: Spf) -> None:
         self._records = records

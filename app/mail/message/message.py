@@ -73,7 +73,7 @@ class Submission:
 
 @frozen
 class Envelope:
-    """The SMTP envelope (RFC 5321 §2.3.1). Addresses are addr-specs with A-label domains, each recipient once."""
+    """SMTP envelope (RFC 5321 §2.3.1). Addresses are addr-specs with A-label domains, each recipient once."""
 
     mail_from: str
     rcpt_to: tuple[str, ...]

@@ -36,7 +36,7 @@ class Point(StrEnum):
 
 @validated(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class Fault:
-    """One fault of the script. `sender` and `recipient` are patterns (`*@contoso.com`), `mailbox` is an address.
+    """Fault of the script. `sender` and `recipient` are patterns (`*@contoso.com`), `mailbox` is an address.
 
     `nth` is the first time it is applied (1-based), without `every` the only one; `times` limits the total.
     """

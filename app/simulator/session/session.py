@@ -20,7 +20,7 @@ _COMMANDS = frozenset(Point) - {Point.CONNECT, Point.TLS, Point.CONTENT, Point.A
 
 @dataclass(slots=True)
 class ServerTransaction:
-    """One mail transaction (RFC 5321 §3.3). `slot` is None if all sending slots were in use."""
+    """Mail transaction (RFC 5321 §3.3). `slot` is None if all sending slots were in use."""
 
     mail_from: str
     smtputf8: bool

@@ -1,4 +1,4 @@
-"""One folder of a mailbox: its messages, and the log of its changes that delta queries page through."""
+"""Folder of a mailbox: its messages, and the log of its changes that delta queries page through."""
 
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser

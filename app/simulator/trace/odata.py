@@ -1,4 +1,4 @@
-"""The `$filter` of the message trace, with its measured faults: after `or`, and with `in` or `ne`, it filters wrongly.
+"""Parser of the message trace's `$filter`, with the measured faults of `or`, `in` and `ne`.
 
 `or`: only the last condition counts. `in` and `ne`: the condition is ignored. Both without an error.
 """
