@@ -1,3 +1,3 @@
-"""Postern: the one gate between a company's applications and its Office 365 mail."""
+"""Postern: HTTP relay between the applications of a company and its Office 365 mail."""
 
 __version__ = "0.1.0"

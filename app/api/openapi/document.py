@@ -60,7 +60,7 @@ also report the remaining messages of the key in
 INFORMATION: Mapping[str, Any] = {
     "title": "Postern",
     "version": __version__,
-    "summary": "The one gate between your applications and your Office 365 mail.",
+    "summary": "HTTP relay between your applications and Office 365.",
     "description": _INTRODUCTION,
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
 }
