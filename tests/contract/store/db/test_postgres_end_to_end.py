@@ -66,4 +66,4 @@ async def test_a_deep_check_leaves_the_login_to_the_owner(postgres_url: str, tmp
             assert here["findings"][-1]["summary"] == "The login succeeded."
             assert len(simulator.logins) == 1
             async with visitor(other) as operator:
-                assert f"Owner {gethostname()}:{httpx.URL(relay.postern.url).port}" in await operator.log_in()
+                assert f"owner {gethostname()}:{httpx.URL(relay.postern.url).port}" in await operator.log_in()
