@@ -46,6 +46,11 @@ def test_a_body_near_the_limit_passes(caller: httpx.Client) -> None:
     refused(response, 422, "invalid_attachment")  # 44 MiB of base64 are read whole, and are too large for Exchange
 
 
+def test_the_samples_have_the_address_of_the_gateway(caller: httpx.Client) -> None:
+    """The documentation page shows scheme, host and port by which the caller reached it."""
+    assert f"curl {caller.base_url}emails" in caller.get("/docs").text
+
+
 def test_the_request_id_passes(caller: httpx.Client, capsys: pytest.CaptureFixture[str]) -> None:
     """It is in the response and in Postern's log; an invalid one is replaced by the gateway."""
     assert check_error(caller.get("/emails/nope/nope", headers={"x-request-id": ID}))["request_id"] == ID

@@ -26,6 +26,7 @@ PROGRAMS = {
     "csharp": (["dotnet", "run"], "sample.cs"),
     "go": (["go", "run"], "sample.go"),
 }
+UNTRUSTED = "this server does not trust the gateway, so it does not know the scheme: tests/gateway"
 
 
 class Page(HTMLParser):
@@ -108,6 +109,7 @@ def test_members_are_beside_their_operation(page: Page) -> None:
     assert all(f"\n{member}" in reading for member in ("relay", "attempts", "phase", "in_doubt"))
 
 
+@pytest.mark.direct(UNTRUSTED)
 def test_every_operation_has_a_sample_in_each_language(server: ApiServer, page: Page) -> None:
     """With the address by which the client reaches this server. Samples in Python compile."""
     assert page.samples.keys() == {(id, language) for id, _ in operations() for language in LANGUAGES}
@@ -133,6 +135,7 @@ def test_the_address_is_that_of_the_request(server: ApiServer, host: str, shown:
     assert "<script>" not in page.text
 
 
+@pytest.mark.direct(UNTRUSTED)
 @pytest.mark.parametrize("operation", ["sendEmail", "listEmails", "createWebhook", "removeSuppression"])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_samples_run(server: ApiServer, page: Page, tmp_path: Path, language: str, operation: str) -> None:
