@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from app.mail.lifecycle import LastEvent, MessageState
 from app.store import Store
 from app.store.db import uuid7
 from app.store.mailboxes.records import MailboxRecord
-from app.store.read import email_filters
+from app.store.read import email_filters, email_search
 from app.store.read.last_event import EVENTS, last_event, operator_event
 from app.store.read.records import Selection
 from app.store.read.status import explain_email
@@ -72,16 +71,7 @@ def summary_row(email: Email, now: float) -> dict[str, Any]:
 
 def _values(given: Mapping[str, str | None], now: float) -> dict[str, Any]:
     """Return the values of the filters by the names of `email_filters`. An invalid one ends the command."""
-    first_id = partial(email_filters.first_id, now=now)
-    rules: Mapping[str, tuple[str, email_filters.Rule]] = {
-        "event": ("event", email_filters.event),
-        "to": ("to", email_filters.address),
-        "from": ("from", email_filters.address),
-        "subject": ("subject", email_filters.subject),
-        "tag": ("tag", email_filters.tag),
-        "since": ("created_after", first_id),
-        "until": ("created_before", first_id),
-    }
+    rules = {**email_search.rules(now), "to": ("to", email_filters.address)}
     values = {}
     for option, text in given.items():
         name, rule = rules[option]
@@ -95,7 +85,7 @@ def _values(given: Mapping[str, str | None], now: float) -> dict[str, Any]:
 async def _rows(
     store: Store, values: Mapping[str, Any], key: str | None, limit: int, now: float
 ) -> list[dict[str, Any]]:
-    names = {record.key.id: record.key.name for record in await store.keys()}
+    names = await store.key_names()
     selection = email_filters.selection({**values, "key": None if key is None else _key_id(key, names)})
     mailboxes = await store.mailboxes()
     return [

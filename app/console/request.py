@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlencode
+from uuid import UUID
 
 from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
@@ -87,6 +88,13 @@ class ConsoleRequest:
     def query(self) -> Mapping[str, str]:
         """Query parameters of the URL."""
         return self.http.query_params
+
+    def cursor(self, name: str, meaning: str) -> UUID | None:
+        """Return the id in a query parameter; None if it is not given. `meaning`: of a valid value."""
+        try:
+            return UUID(self.query[name]) if name in self.query else None
+        except ValueError:
+            raise PageError(400, "Not found", f"The value of `{name}` is not {meaning}.") from None
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """Render a template with the values that every page needs.

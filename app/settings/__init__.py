@@ -231,12 +231,12 @@ class Settings(StoreSettings, MailboxSettings, GraphAppSettings):
 
     @property
     def traced(self) -> bool:
-        """Whether a message trace is read."""
+        """True if a message trace is read."""
         return any(pool.trace for pool in self.pools)
 
     @property
     def reported(self) -> bool:
-        """Whether non-delivery reports are read."""
+        """True if non-delivery reports are read."""
         return any(pool.ndr for pool in self.pools)
 
     @property

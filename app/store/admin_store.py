@@ -40,6 +40,10 @@ class AdminStore:
         """Return all keys, the oldest first, with the revoked ones."""
         return await self._read(keys.list_all)
 
+    async def key_names(self) -> dict[UUID, str]:
+        """Return the name of each key, of revoked ones too."""
+        return {record.key.id: record.key.name for record in await self.keys()}
+
     async def key(self, id: UUID) -> KeyRecord | None:
         """Return one key; None if there is none of this id."""
         return await self._read(partial(keys.get, id=id))

@@ -8,6 +8,7 @@ Rule 3: no more than the budget of requests is sent, and Retry-After is obeyed.
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -120,11 +121,11 @@ class TraceReader(LeasedReader):
     async def _read(self, reader: Reader, times: TimeRange) -> None:
         """Read all rows of a range. Raises GraphError: some were not read."""
         for asked in window.filters(times, self._config.scope.own_domains):
-            page = await self._request(reader, _first(self._client, asked))
-            await self._pages.process(reader, page.rows, self._client.service_time())
-            while page.next_link is not None:
-                page = await self._request(reader, _next(self._client, page.next_link))
+            send: Callable[[], Awaitable[Page]] | None = partial(self._client.first_page, asked)
+            while send is not None:
+                page = await self._request(reader, send)
                 await self._pages.process(reader, page.rows, self._client.service_time())
+                send = None if page.next_link is None else partial(self._client.next_page, page.next_link)
 
     async def _request(self, reader: Reader, send: Callable[[], Awaitable[T]]) -> T:
         """Send a request within the budget. Raises GraphError, LostReaderError."""
@@ -154,14 +155,6 @@ class TraceReader(LeasedReader):
         if position is not None and position.watermark is not None:
             lag = self._client.service_time() - position.watermark
             metrics.trace_measured(self._config.tenant, lag=lag, requests_left=self._budget.left)
-
-
-def _first(client: GraphClient, asked: str) -> Callable[[], Awaitable[Page]]:
-    return lambda: client.first_page(asked)
-
-
-def _next(client: GraphClient, link: str) -> Callable[[], Awaitable[Page]]:
-    return lambda: client.next_page(link)
 
 
 def domains_of(senders: Iterable[str]) -> frozenset[str]:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -10,12 +9,6 @@ import pytest
 from app import logs
 from app.mail.lifecycle import Event
 from app.mail.outcome.attempt import Phase
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    yield
-    logs.configure(human=True)
 
 
 def failing(password: str) -> None:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from urllib.parse import quote
-from uuid import UUID
 
 from starlette.responses import Response
 
-from app.console.request import ConsoleRequest, PageError
+from app.console.request import ConsoleRequest
 from app.store.keys.audit_records import Action, AuditRecord
 
 ROWS_PER_PAGE = 50
@@ -20,7 +19,7 @@ _PAGES = {  # by the first part of an action
 
 async def show_audit(request: ConsoleRequest) -> Response:
     """GET /console/audit."""
-    records = await request.context.store.audit(_before(request), ROWS_PER_PAGE + 1)
+    records = await request.context.store.audit(request.cursor("before", "an id of the audit"), ROWS_PER_PAGE + 1)
     older = str(records[ROWS_PER_PAGE - 1].id) if len(records) > ROWS_PER_PAGE else ""
     return request.page(
         "audit/list.html",
@@ -55,10 +54,3 @@ def _text(value: object) -> str:
         case list() | tuple():
             return ", ".join(map(str, value))
     return str(value)
-
-
-def _before(request: ConsoleRequest) -> UUID | None:
-    try:
-        return UUID(request.query["before"]) if "before" in request.query else None
-    except ValueError:
-        raise PageError(400, "Not found", "The value of `before` is not an id of the audit.") from None

@@ -129,7 +129,7 @@ async def _selected(request: ConsoleRequest, query: ListQuery) -> tuple[Sequence
 async def _matching(request: ConsoleRequest, query: ListQuery) -> tuple[Sequence[Email], bool]:
     """Return the emails that match the search, without those that were accepted after the page was shown."""
     store = request.context.store
-    keys = {record.key.id: record.key.name for record in await store.keys()}
+    keys = await store.key_names()
     try:
         selection = query.selection(keys, request.now)
     except ValueError as error:

@@ -53,7 +53,7 @@ class EmailListPage:
     async def show(self, request: ConsoleRequest) -> Response:
         """GET /console/emails. If a filter is invalid, the page shows the error and no emails."""
         query, error = ListQuery.from_fields(request.query), ""
-        keys = {record.key.id: record.key.name for record in await request.context.store.keys()}
+        keys = await request.context.store.key_names()
         found, selection = MessagePage((), None), Selection()
         numbers: _Numbers = {}
         try:

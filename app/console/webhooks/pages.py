@@ -142,7 +142,7 @@ async def _list(request: ConsoleRequest, problem: Invalid | None = None) -> Resp
 
 async def _page(request: ConsoleRequest, problem: Invalid | None = None) -> Response:
     store, webhook = request.context.store, await _webhook(request)
-    deliveries = await store.deliveries(webhook.id, _after(request), ROWS_PER_PAGE + 1)
+    deliveries = await store.deliveries(webhook.id, request.cursor("after", "the id of an event"), ROWS_PER_PAGE + 1)
     view = WebhookView(webhook, await store.webhook_backlog(webhook.id))
     given = {"endpoint": webhook.endpoint, "events": webhook.events}
     if problem:
@@ -201,13 +201,6 @@ async def _webhook(request: ConsoleRequest) -> Webhook:
     if webhook is None:
         raise NO_WEBHOOK
     return webhook
-
-
-def _after(request: ConsoleRequest) -> UUID | None:
-    try:
-        return UUID(request.query["after"]) if "after" in request.query else None
-    except ValueError:
-        raise PageError(400, "Not found", "The value of `after` is not the id of an event.") from None
 
 
 def _id(request: ConsoleRequest) -> UUID:

@@ -31,6 +31,7 @@ Readable = Annotated[Mailboxes, Depends(_mailboxes)]
 
 
 @routes.get(BASE + "{mailbox}/mailFolders/{folder}/messages/delta")
+@routes.get(BASE + "{mailbox}/mailFolders('{folder}')/messages/delta")  # of the links
 async def delta(
     request: Request,
     mailboxes: Readable,
@@ -59,19 +60,6 @@ async def delta(
         f"@odata.{kind}": f"{where}?{name}={_text(after, select)}",
         "value": [change.as_json(headers=headers) for change in changes],
     }
-
-
-@routes.get(BASE + "{mailbox}/mailFolders('{folder}')/messages/delta")
-async def linked(
-    request: Request,
-    mailboxes: Readable,
-    mailbox: str,
-    folder: str,
-    skip: Annotated[str, Query(alias="$skiptoken")] = "",
-    state: Annotated[str, Query(alias="$deltatoken")] = "",
-) -> dict[str, Any]:
-    """Return the page of a link."""
-    return await delta(request, mailboxes, mailbox, folder, skip=skip, state=state)
 
 
 @routes.get(BASE + "{mailbox}/messages/{id}")

@@ -74,22 +74,26 @@ def _value(name: str, word: str, keys: Mapping[UUID, str], now: float) -> dict[s
             return _recipient(word)
         case "key":
             return {"key": email_filters.key_id(word, keys)}
-        case "since" | "until":
-            rule: email_filters.Rule = partial(email_filters.first_id, now=now)
-            return {"created_after" if name == "since" else "created_before": rule(word)}
         case _:
-            field, rule = _RULES[name]
+            field, rule = rules(now)[name]
             return {field: rule(word)}
 
 
-_RULES: Mapping[str, tuple[str, email_filters.Rule]] = {
-    "from": ("from", email_filters.address),
-    "subject": ("subject", email_filters.subject),
-    "tag": ("tag", email_filters.tag),
-    "lane": ("lane", email_filters.lane),
-    "event": ("event", email_filters.event),
-}
-_NAMES = {"id", "to", "key", "since", "until", *_RULES}
+def rules(now: float) -> Mapping[str, tuple[str, email_filters.Rule]]:
+    """Return the names that have one value: name in `email_filters.selection`, and its rule. `now`: for ages."""
+    first_id = partial(email_filters.first_id, now=now)
+    return {
+        "from": ("from", email_filters.address),
+        "subject": ("subject", email_filters.subject),
+        "tag": ("tag", email_filters.tag),
+        "lane": ("lane", email_filters.lane),
+        "event": ("event", email_filters.event),
+        "since": ("created_after", first_id),
+        "until": ("created_before", first_id),
+    }
+
+
+_NAMES = {"id", "to", "key", *rules(0.0)}
 
 
 def _unnamed(word: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Cost of each verb does not grow with the queue: by query plans, and counted in steps of SQLite's virtual machine."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -232,6 +232,17 @@ def fill(url: str, first: int, last: int) -> None:
     connection.close()
 
 
+async def count_steps(verbs: Mapping[str, Callable[[], Awaitable[object]]], steps: list[int]) -> dict[str, int]:
+    """Return the steps of each verb."""
+    cost = {}
+    for name, verb in verbs.items():
+        await verb()  # once before, so that connections are open and statements prepared
+        steps.clear()
+        await verb()
+        cost[name] = len(steps)
+    return cost
+
+
 async def test_verbs_cost_the_same_with_a_hundred_thousand_messages(sqlite_url: str, steps: list[int]) -> None:
     """Claim, settle, accept, read, list, and the checks for clock changes."""
     store = await Store.open(sqlite_url)
@@ -252,19 +263,10 @@ async def test_verbs_cost_the_same_with_a_hundred_thousand_messages(sqlite_url: 
         "count by event": lambda: store.count_by_event(Selection(), NOW),
     }
 
-    async def costs() -> dict[str, int]:
-        cost = {}
-        for name, verb in verbs.items():
-            await verb()  # once before, so that connections are open and statements prepared
-            steps.clear()
-            await verb()
-            cost[name] = len(steps)
-        return cost
-
     fill(sqlite_url, 1, 1_000)
-    few = await costs()
+    few = await count_steps(verbs, steps)
     fill(sqlite_url, 1_001, 100_000)
-    many = await costs()
+    many = await count_steps(verbs, steps)
     await store.close()
     for name in verbs:
         settled_since = 200 if name.startswith("Selection") else 0  # steps; a list has what was settled between
@@ -286,19 +288,10 @@ async def test_verbs_cost_the_same_with_many_suppressions(sqlite_url: str, steps
         "add": lambda: store.add_suppressions(Additions(("gone@example.com",), Origin.MANUAL, NOW, by)),
     }
 
-    async def costs() -> dict[str, int]:
-        cost = {}
-        for name, verb in verbs.items():
-            await verb()
-            steps.clear()
-            await verb()
-            cost[name] = len(steps)
-        return cost
-
     fill_suppressions(sqlite_url, 1, 1_000)
-    few = await costs()
+    few = await count_steps(verbs, steps)
     fill_suppressions(sqlite_url, 1_001, 100_000)
-    many = await costs()
+    many = await count_steps(verbs, steps)
     await store.close()
     for name in verbs:
         assert many[name] <= few[name] * 1.1 + 20, (name, few, many)
@@ -324,19 +317,10 @@ async def test_verbs_cost_the_same_with_many_traced_recipients(sqlite_url: str, 
         },
     }
 
-    async def costs() -> dict[str, int]:
-        cost = {}
-        for name, verb in verbs.items():
-            await verb()
-            steps.clear()
-            await verb()
-            cost[name] = len(steps)
-        return cost
-
     fill_traces(sqlite_url, done, 1, 1_000)
-    few = await costs()
+    few = await count_steps(verbs, steps)
     fill_traces(sqlite_url, done, 1_001, 50_000)
-    many = await costs()
+    many = await count_steps(verbs, steps)
     await store.close()
     for name in verbs:
         assert many[name] <= few[name] * 1.1 + 20, (name, few, many)

@@ -1,7 +1,6 @@
 """Log of a message: every step by the email's id and the request's."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,6 @@ import pytest
 from app import logs, main
 from app.simulator import Fault, Point, Say, Simulator
 from tests.harness import EMAIL, MAILBOX, Harness, open_harness, settings_for
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    yield
-    logs.configure(human=True)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """Expiry notices: one per step and date."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -13,13 +12,6 @@ from app.mail.outcome.verdict import Explanation, LoginMethod
 from app.mail.times import DAY
 from app.smtp.auth.credentials import LoginSecret, Mechanism, Password
 from app.smtp.auth.expiry_monitor import CredentialExpiryMonitor
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    yield
-    logs.configure(human=True)
-
 
 WHY = Explanation("It ends.", "Make a new one.")
 CERTIFICATE = CredentialExpiry("client certificate", 4_000_000_000.0, WHY)

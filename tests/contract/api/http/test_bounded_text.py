@@ -13,10 +13,8 @@ LONGEST_LINE = 3000  # characters
 
 
 @pytest.fixture(autouse=True)
-def _json_lines() -> Any:
+def _json_lines() -> None:
     logs.configure(human=False)
-    yield
-    logs.configure(human=True)
 
 
 def _check(door_answer: Any, lines: str) -> None:
