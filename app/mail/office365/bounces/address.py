@@ -75,7 +75,8 @@ RULES = (
     ),
     address_rule(
         name="bounced-unknown-to-server",
-        statuses=enhanced("5.1.351"),
+        statuses=enhanced("5.1.351", "5.4.1"),
+        none_of=("relay",),
         summary="The recipient's server says that it has no such address.",
         fix=CORRECT,
     ),

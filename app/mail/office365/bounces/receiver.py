@@ -156,7 +156,7 @@ _POLICY = (
     ),
     receiver_rule(
         name="bounced-no-relay",
-        statuses=enhanced("5.4.1", "5.7.54", "5.7.64", "5.7.367", "5.7.368"),
+        statuses=enhanced("5.7.54", "5.7.64", "5.7.367", "5.7.368"),
         text=("unable to relay", "relay access denied", "relaying denied", "not permitted to relay"),
         summary="The server that the recipient's domain names accepts no mail for it.",
         fix="Check the domain for a typing error. Otherwise its owner must correct the MX record, or the server's list "
@@ -221,17 +221,17 @@ _SERVER = (
     ),
     receiver_rule(
         name="bounced-server-setup",
-        statuses=enhanced("5.3.0", "5.3.3", "5.3.5", "5.5.2"),
+        statuses=enhanced("5.3.0", "5.3.3", "5.3.5", "5.4.0", "5.5.2"),
         summary="A server on the way is set up wrongly, or found the email damaged.",
         fix=f"{SERVER} {AGAIN}",
         source=sources.EXCHANGE_REPORTS,
         confidence=Confidence.MEDIUM,
     ),
-    receiver_rule(
+    deferred_receiver_rule(
         name="bounced-no-mail-service",
         statuses=enhanced("4.3.2", "5.3.2"),
         summary="The recipient's server accepts no mail at the moment.",
-        fix=SERVER,
+        fix=f"{SERVER} {AGAIN}",
         source=sources.RFC_3463,
     ),
 )

@@ -96,9 +96,9 @@ RULES = (
         source=sources.MX_SIDE,
         confidence=Confidence.MEDIUM,
     ),
-    receiver_rule(
+    deferred_receiver_rule(
         name="bounced-routing",
-        statuses=enhanced("4.4.3", "4.4.4", "4.4.5", "4.4.6", "4.4.400", "5.4.0", "5.4.2", "5.4.3", "5.4.5"),
+        statuses=enhanced("4.4.3", "4.4.4", "4.4.5", "4.4.6", "4.4.400", "5.4.2", "5.4.3", "5.4.5"),
         none_of=("temporary server error", "no mail-enabled subscriptions"),
         summary="Exchange has no working route to the recipient's server.",
         fix=f"Check the domain for a typing error. Otherwise: {SERVER} {AGAIN}",

@@ -45,6 +45,7 @@ _ADDRESS = (
     *_each("5.7.504", "[b@example.net]: Recipient address rejected: Access denied", "bounced-recipient-rejected",
            ADDRESS),
     *_each("5.7.505", "Access denied, banned recipient", "bounced-recipient-rejected", ADDRESS),
+    *_each("5.1.351 5.4.1", "no such person", "bounced-unknown-to-server", ADDRESS),
     *_each("5.1.3 5.1.4 5.1.5 5.1.6", "Invalid address", "bounced-invalid-address", ADDRESS),
     *_each("5.4.4", "SMTPSEND.DNS.NonExistentDomain; nonexistent domain", "bounced-no-route", ADDRESS),
     *_each("5.1.0", "Sender denied", "bounced-address-unresolved", RECEIVER),
@@ -98,8 +99,8 @@ _RECEIVER = (
     *_each("4.7.652", "The mail server has exceeded the maximum number of connections.", "bounced-server-loaded",
            RECEIVER),
     *_each("4.7.700", "PFA agent busy, please try again.", "bounced-server-loaded", RECEIVER),
-    *_each("5.3.0 5.3.3 5.3.5 5.5.2", "System incorrectly configured", "bounced-server-setup", RECEIVER),
-    *_each("4.3.2 5.3.2", "System not accepting network messages", "bounced-no-mail-service", RECEIVER),
+    *_each("5.3.0 5.3.3 5.3.5 5.4.0 5.5.2", "System incorrectly configured", "bounced-server-setup", RECEIVER),
+    *_each("4.3.2 5.3.2", "System not accepting network messages", "bounced-no-mail-service", RECEIVER, temporary=True),
 )  # fmt: skip
 
 _CONNECTORS = (
@@ -127,8 +128,8 @@ _TRANSPORT = (
            "The domain failed DANE validation", "bounced-dane", RECEIVER),
     *_each("4.4.7 5.4.300", "Message expired", "bounced-expired", RECEIVER, temporary=True),
     *_each("5.4.6 5.4.14", "Hop count exceeded - possible mail loop", "bounced-loop", RECEIVER),
-    *_each("4.4.3 4.4.4 4.4.5 4.4.400 5.4.0 5.4.3 5.4.5", "Error communicating with the host", "bounced-routing",
-           RECEIVER),
+    *_each("4.4.3 4.4.4 4.4.5 4.4.400 5.4.2 5.4.3 5.4.5", "Error communicating with the host", "bounced-routing",
+           RECEIVER, temporary=True),
     *_each("5.4.12 5.4.20", "Loop", "bounced-loop", RECEIVER),
     *_each("5.4.11", "Agent generated message depth exceeded", "bounced-loop", RECEIVER),
     *_each("4.4.0 4.4.22 4.4.24 4.4.25 4.4.28", "Message failed to be replicated: the operation was canceled",
