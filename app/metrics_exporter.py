@@ -1,4 +1,4 @@
-"""Exporter for /metrics: the counters of app/metrics, and gauges of the current state.
+"""Exporter for /metrics: the counters of app/metrics.py, and gauges of the current state.
 
 Gauges from the database have the same value in every replica: aggregate them with `max`, not `sum`. They are read at
 most once per SNAPSHOT_TTL, and left out while the database does not answer.

@@ -1,19 +1,14 @@
 """ASGI applications: the whole API with its routes, the responses before the database is open, and /metrics alone."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from starlette.convertors import PathConvertor, StringConvertor, register_url_convertor
-from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
 
 from app.api.api_keys.audit_route import AuditRoute
 from app.api.api_keys.routes import KeyRoutes
-from app.api.auth.attempt_limit import AttemptLimiter
 from app.api.auth.authenticator import Authenticator
-from app.api.auth.rate_limit_headers import RateLimitHeaders
+from app.api.auth.limits import AttemptLimiter, MemoryBudget, RateLimitHeaders
 from app.api.auth.refusal_audit import RefusalAudit
 from app.api.context import ApiContext
 from app.api.emails.attachment_routes import AttachmentRoutes
@@ -23,15 +18,14 @@ from app.api.emails.routes import EmailRoutes
 from app.api.emails.schedule_routes import ScheduleRoutes
 from app.api.emails.submission_routes import SubmissionRoutes
 from app.api.http.api_route import ApiRoute
-from app.api.http.memory_budget import MemoryBudget
 from app.api.mailboxes import MailboxRoutes
 from app.api.openapi.operation import endpoints, of_endpoint
 from app.api.openapi.routes import DocsRoutes
 from app.api.operations import HealthRoutes, MetricsRoute
 from app.api.postmark.routes import TEMPLATE_PATHS, PostmarkRoutes
-from app.api.server import starting, unsupported
-from app.api.server.middleware import RequestMiddleware
-from app.api.server.unsupported import UnsupportedRoutes
+from app.api.server import starting, unknown_path
+from app.api.server.middleware import PlainRoute, RequestMiddleware
+from app.api.server.unknown_path import UnsupportedRoutes
 from app.api.submission.pipeline import SubmissionPipeline
 from app.api.suppressions.routes import SuppressionRoutes
 from app.api.webhooks.routes import WebhookRoutes
@@ -60,20 +54,6 @@ class _ExceptBatchActions(PathConvertor):
 register_url_convertor("but_batch_words", _ExceptBatchActions())
 register_url_convertor("but_words", _ExceptActions())
 register_url_convertor("but_batch", _ExceptBatch())
-
-
-class PlainRoute(APIRoute):
-    """Route whose endpoint maps a request to a response. FastAPI describes it but resolves no dependencies, which would
-    double the cost of POST /emails before the commit."""
-
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, endpoint, **options)
-
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            response = await endpoint(Request(scope, receive))
-            await response(scope, receive, send)
-
-        self.app = app
 
 
 def create_app(context: ApiContext) -> RequestMiddleware:
@@ -127,7 +107,7 @@ def mount_routes(middleware: RequestMiddleware, context: ApiContext, *, public: 
         _add(app, MetricsRoute(context.metrics_text))
     if public:
         _add(app, DocsRoutes(app.router.routes, context.root_path))
-        _add_unsupported(app, UnsupportedRoutes(authenticator), unsupported.PATHS)
+        _add_unsupported(app, UnsupportedRoutes(authenticator), unknown_path.PATHS)
     middleware.set_routes(app, rates, refusals)
     return pipeline
 
@@ -159,11 +139,11 @@ def _add_submissions(
     postmark = PostmarkRoutes(authenticator, pipeline)
     _add(app, SubmissionRoutes(context, pipeline), postmark)
     for path in TEMPLATE_PATHS:
-        app.add_api_route(path, postmark.refuse_template, methods=[*unsupported.METHODS])
-    app.add_api_route("/email/{rest:but_batch}", postmark.refuse, methods=[*unsupported.METHODS])
-    _add_unsupported(app, UnsupportedRoutes(authenticator), unsupported.PATHS_BEFORE_EMAIL_ID)
+        app.add_api_route(path, postmark.refuse_template, methods=[*unknown_path.METHODS])
+    app.add_api_route("/email/{rest:but_batch}", postmark.refuse, methods=[*unknown_path.METHODS])
+    _add_unsupported(app, UnsupportedRoutes(authenticator), unknown_path.PATHS_BEFORE_EMAIL_ID)
 
 
 def _add_unsupported(app: FastAPI, routes: UnsupportedRoutes, paths: Sequence[str]) -> None:
     for path in paths:
-        app.add_api_route(path, routes.refuse, methods=[*unsupported.METHODS])
+        app.add_api_route(path, routes.refuse, methods=[*unknown_path.METHODS])

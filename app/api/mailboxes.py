@@ -12,8 +12,7 @@ from app import logs
 from app.api.context import ApiContext
 from app.api.http.api_route import ApiRequest
 from app.api.http.headers import timestamp
-from app.api.http.json_input import JsonInput
-from app.api.http.params import CompleteList, list_object
+from app.api.http.params import CompleteList, JsonInput, list_object
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.openapi.types import AT, ExplanationObject, Timestamp, describe

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
-from app.api.http.headers import header, json_ok, timestamp
+from app.api.http.headers import JsonResponse, header, timestamp
 from app.api.openapi.errors import USUAL, Error
 from app.api.openapi.operation import ErrorFormat, OperationTag, RequiredPermission, operation
 from app.api.openapi.types import Timestamp, describe
@@ -153,7 +153,7 @@ class HealthRoutes:
     @_operation("GET /healthz", "The process is alive.", {"alive": {"status": "ok"}}, type=Alive, uses_store=False)
     async def get_health(self, _: Request) -> Response:
         """Check that the process is alive."""
-        return json_ok(b'{"status":"ok"}')
+        return JsonResponse(b'{"status":"ok"}')
 
     @_operation(
         "GET /readyz",
@@ -181,7 +181,7 @@ class HealthRoutes:
         body = {**_shown(readiness, names=names), **more}
         if readiness.status is Status.NOT_READY or (query.relaying and not readiness.relaying):
             raise NotReady(body)
-        return json_ok(json.dumps(body).encode())
+        return JsonResponse(json.dumps(body).encode())
 
     async def _deep_checked(self, readiness: Readiness) -> tuple[Readiness, dict[str, Any]]:
         examined = await self._context.deep_check()

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from app.api.api_keys.routes import KeyRoutes
 from app.api.context import ApiContext
 from app.api.http.api_route import ApiRequest
-from app.api.http.json_input import JsonInput
+from app.api.http.params import JsonInput
 from app.api.problems.validation import invalid
 from app.api.submission.pipeline import SubmissionPipeline
 from app.api.suppressions.routes import SuppressionRoutes

@@ -10,8 +10,7 @@ from app.doctor.finding import Finding, Step, failed, ok, skipped
 from app.doctor.target import CheckTarget
 from app.mail.explain import fill_text
 from app.mail.message.address import Address
-from app.mail.message.compose import compose
-from app.mail.message.message import Submission
+from app.mail.message.message import Submission, compose
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.mail.outcome.verdict import Action
 from app.mail.policy import explain_for_login, judge

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import logs, metrics, tracing
 from app.api import ApiContext, RequestLimits, create_metrics_app, create_middleware, mount_routes
-from app.api.http.memory_budget import MemoryBudget
+from app.api.auth.limits import MemoryBudget
 from app.api.problems.transport import transport_responses
 from app.api.server.middleware import RequestMiddleware
 from app.api.submission.pipeline import SubmissionPipeline

@@ -9,11 +9,11 @@ from uuid import UUID
 from app.frozen import frozen
 from app.mail.delivery.bounce import Cause
 from app.mail.delivery.states import DeliveryState
+from app.mail.key_policy import Usage, Window
 from app.mail.lifecycle import ActiveMessage, MessageState, RecipientState
 from app.mail.message.message import Envelope, Lane, Message, OnUnknown
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
-from app.mail.rate_limit import Usage, Window
 from app.mail.suppression import Listing
 
 FIRST_ID = UUID(int=0)  # before every id

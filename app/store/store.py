@@ -16,11 +16,11 @@ from itertools import chain
 from typing import Self, TypeVar
 from uuid import UUID
 
+from app.mail.key_policy import RateLimit
 from app.mail.lifecycle import LastEvent, MessageState, Settlement
 from app.mail.mailbox_health import MailboxCondition
 from app.mail.message.message import Lane
 from app.mail.office365.limits import MailboxLimits
-from app.mail.rate_limit import RateLimit
 from app.mail.suppression import Listing
 from app.mail.webhook.payload import WebhookEvent
 from app.store import retention

@@ -135,7 +135,7 @@ def _metrics_table() -> str:
 def _labels() -> dict[str, list[str]]:
     """Label names of the metrics, from the calls that make them: a family without a sample does not show them."""
     found: dict[str, list[str]] = {}
-    for path in ("app/metrics/__init__.py", "app/metrics_exporter.py"):
+    for path in ("app/metrics.py", "app/metrics_exporter.py"):
         for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
             if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
                 continue

@@ -17,15 +17,16 @@ from starlette.requests import cookie_parser
 
 import app
 from app.api.emails.list_route import EmailQuery
-from app.api.http import prefer, strict_json
+from app.api.http import body
+from app.api.http.headers import wait_seconds
 from app.api.postmark import translate
 from app.api.problems.problem import Invalid
-from app.api.submission import attachment_content, send_time
+from app.api.submission import attachment_content, fields
 from app.api.submission.fields import ValidationContext
 from app.api.submission.schema import read_email
 from app.logs.format import mask_addresses
 from app.mail import key_policy, safe_text
-from app.mail.message import custom_fields, headers, inline_files, mime_parameters
+from app.mail.message import headers, inline_files, mime_parameters
 from app.mail.message.address import parse_address
 from app.mail.message.html_to_text import text_from_html
 from app.mail.message.message import Attachment
@@ -141,7 +142,7 @@ def test_a_quadratic_pattern_is_detected(pattern: str, method: str, text: str) -
 
 
 def _prefer(text: str) -> object:
-    return prefer.wait_seconds({"headers": [(b"prefer", text.encode("latin-1", "replace"))]})
+    return wait_seconds({"headers": [(b"prefer", text.encode("latin-1", "replace"))]})
 
 
 _EMAIL = {"from": "a@contoso.com", "to": "b@example.com", "subject": "s", "text": "t"}
@@ -210,16 +211,16 @@ _BLOCK = f"{_REPORT}Content-Type: message/delivery-status\n\nReporting-MTA: dns;
 PARSERS: dict[str, Callable[[str], object]] = {
     "address": parse_address,
     "header": lambda text: headers.unstructured("X-A", text),
-    "header as written": lambda text: custom_fields.custom_field("References", text),
-    "list header": lambda text: custom_fields.custom_field("List-Unsubscribe", text),
+    "header as written": lambda text: headers.custom_field("References", text),
+    "list header": lambda text: headers.custom_field("List-Unsubscribe", text),
     "folding": headers.unfold,
     "display name": lambda text: parse_address(f"{text} <a@example.com>"),
     "message id": headers.check_message_id,
     "mime parameters": mime_parameters.content_type,
     "html": text_from_html,
     "prefer": _prefer,
-    "time": lambda text: send_time.parse(text, 0.0),
-    "json": lambda text: strict_json.parse(text.encode("utf-8", "surrogatepass")),
+    "time": lambda text: fields.parse_time(text, 0.0),
+    "json": lambda text: body.parse(text.encode("utf-8", "surrogatepass")),
     "webhook URL": lambda text: rules.target(text, private=False),
     "masking": lambda text: mask_addresses(text, frozenset()),
     "escaping": safe_text.escape_controls,

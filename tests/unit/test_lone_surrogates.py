@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.http.lone_surrogates import without_lone_surrogates
+from app.api.http.body import without_lone_surrogates
 
 PIECES = [
     r"\ud83d",

@@ -11,7 +11,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 
 from app.api.api_keys import view
 from app.api.auth.authenticator import DEFAULT_OVERLAP, MAX_OVERLAP
-from app.api.http.json_input import JsonInput, Required
+from app.api.http.params import JsonInput, Required
 from app.api.openapi.email_types import EmailAddress
 from app.api.openapi.types import describe
 from app.api.problems.problem import FieldError, Invalid

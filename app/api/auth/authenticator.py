@@ -11,8 +11,7 @@ from hashlib import sha256
 from starlette.requests import Request
 from starlette.types import Scope
 
-from app.api.auth.rate_limit_headers import RateLimitHeaders
-from app.api.auth.refusal_audit import KEY_CHECKED_FOR
+from app.api.auth.limits import RateLimitHeaders
 from app.api.http.headers import header
 from app.api.problems.problem import InvalidKey, MissingKey, RestrictedKey, Unavailable
 from app.clock import Clock
@@ -20,6 +19,7 @@ from app.mail.times import DAY, MINUTE
 from app.store import Store, StoreError
 from app.store.keys.records import AuthenticatedKey, Key, Permission
 
+KEY_CHECKED_FOR = 1.0  # seconds for which the result of a key lookup is cached
 _PREFIX = "pst_"
 _MAX_CACHED_KEYS = 4096
 _MAX_WAITING_LOOKUPS = 2000  # of keys that have not been valid in this process

@@ -5,7 +5,7 @@ about a second later, so a crash may lose the last second. Other changes are wri
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,19 +14,16 @@ from uuid import UUID
 from starlette.types import Scope
 
 from app import logs
-from app.api.auth.attempt_limit import AttemptLimiter
+from app.api.auth.limits import AttemptLimiter
 from app.api.problems.problem import Problem
-from app.api.problems.transport import TooManyRequests
 from app.clock import Clock
 from app.logs.format import mask_addresses
 from app.mail.lifecycle import MessageState
 from app.mail.times import HOUR
-from app.quota import Quota
 from app.store import Store, StoreError
 from app.store.keys.audit_records import Action, Actor, CountedEntry, Entry
 from app.store.keys.records import Key
 
-KEY_CHECKED_FOR = 1.0  # seconds for which the result of a key lookup is cached
 AUDIT_PERIOD = HOUR  # seconds that one entry covers
 _WRITE_INTERVAL = 1.0  # seconds between two writes
 _MAX_SUBJECT = 500  # characters of a message
@@ -34,47 +31,6 @@ _WAS_QUEUED = {"was": MessageState.QUEUED.value}
 SUBMISSION_PATHS = frozenset({"/emails", "/emails/batch", "/email", "/email/batch"})
 
 _Kind = tuple[UUID | str | int | None, ...]  # one entry each
-
-
-class Caller:
-    """Caller of one request: the address, and the API key once it is known.
-
-    The request is counted in the quota of both until `release`.
-    """
-
-    __slots__ = ("_address", "_requests", "check_again", "key")
-
-    def __init__(self, requests: Quota) -> None:
-        self.key: Key | None = None
-        self.check_again: Callable[[], Awaitable[object]] = _nothing
-        self._requests = requests
-        self._address: str | None = None
-
-    def acquire(self, address: str) -> None:
-        """Count the request for its address. Raises TooManyRequests."""
-        self._count(address)
-        self._address = address
-
-    def identify(self, key: Key, check_again: Callable[[], Awaitable[object]]) -> None:
-        """Count the request for its key; `check_again` authenticates it again. Raises TooManyRequests."""
-        if self.key is None:
-            self._count(key.id.int)  # its number: a UUID computes its hash in Python at each of five lookups
-        self.key, self.check_again = key, check_again
-
-    def release(self) -> None:
-        """Release the quota at the end of the request."""
-        if self._address is not None:
-            self._requests.give_back(1, (self._address,))
-        if self.key is not None:
-            self._requests.give_back(1, (self.key.id.int,))
-
-    def _count(self, holder: Hashable) -> None:
-        if not self._requests.take(1, (holder,)):
-            raise TooManyRequests(self._requests.holder_limit)
-
-
-async def _nothing() -> None:
-    pass
 
 
 class RefusalAudit:

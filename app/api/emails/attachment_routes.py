@@ -15,9 +15,9 @@ from fastapi import Path, Query
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
+from app.api.auth.limits import charge, large_work_slot
 from app.api.context import ApiContext
 from app.api.http.api_route import ApiRequest
-from app.api.http.memory_budget import charge, large_work_slot
 from app.api.http.params import INVALID_UUID, EmailId, ListQuery, Page, PathId, list_object, list_part
 from app.api.openapi.email_samples import ID_ERRORS
 from app.api.openapi.errors import invalid

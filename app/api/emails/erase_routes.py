@@ -10,8 +10,7 @@ from app import logs
 from app.api.context import ApiContext
 from app.api.emails.view import EmailIdResponse, changed
 from app.api.http.api_route import ApiRequest
-from app.api.http.json_input import JsonInput, Required
-from app.api.http.params import EmailId
+from app.api.http.params import EmailId, JsonInput, Required
 from app.api.openapi.email_samples import CHANGED, ID_ERRORS
 from app.api.openapi.email_types import EmailAddress
 from app.api.openapi.errors import invalid

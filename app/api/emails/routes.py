@@ -9,13 +9,13 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app import logs
+from app.api.auth.limits import INLINE_SIZE, charge, large_work_slot
 from app.api.context import ApiContext
 from app.api.emails import view
 from app.api.emails.outcome_waiter import OutcomeWaiter
-from app.api.http import prefer
+from app.api.http import headers
 from app.api.http.api_route import ApiRequest
-from app.api.http.headers import json_ok
-from app.api.http.memory_budget import INLINE_SIZE, charge, large_work_slot
+from app.api.http.headers import JsonResponse
 from app.api.http.params import EmailId
 from app.api.openapi.email_samples import CHANGED, ID_ERRORS, SENT
 from app.api.openapi.operation import HeaderField, OperationTag, RequiredPermission, operation
@@ -59,11 +59,11 @@ class EmailRoutes:
         """Get an email and its state."""
         key = request.key
         email, waited = await self._email(id, key), False
-        seconds = prefer.wait_seconds(request.scope)
+        seconds = headers.wait_seconds(request.scope)
         if seconds is not None:
             waited = email.state in ENDED_STATES or await self._outcomes.wait(id, seconds, key.id)
             email = await self._email(id, key)
-        response = json_ok(await self._rendered(request.scope, email))
+        response = JsonResponse(await self._rendered(request.scope, email))
         if waited:
             response.headers["preference-applied"] = f"wait={seconds}"
         elif seconds is not None:  # too many requests wait: do not keep the connection open

@@ -16,8 +16,7 @@ from app.api.auth.refusal_audit import RefusalAudit
 from app.api.context import ApiContext
 from app.api.emails.view import EmailIdResponse, changed
 from app.api.http.api_route import ApiRequest
-from app.api.http.json_input import JsonInput, Required
-from app.api.http.params import EmailId
+from app.api.http.params import EmailId, JsonInput, Required
 from app.api.openapi.email_samples import CHANGED, ID_ERRORS, TOO_MANY_ATTEMPTS
 from app.api.openapi.email_types import SEND_TIME
 from app.api.openapi.errors import invalid
@@ -25,7 +24,7 @@ from app.api.openapi.operation import OperationTag, RequiredPermission, operatio
 from app.api.openapi.types import AT, describe
 from app.api.problems.problem import ErrorName, FieldError, Invalid, NoEmail, NotScheduled, found
 from app.api.problems.validation import string
-from app.api.submission import send_time
+from app.api.submission import fields
 from app.mail.lifecycle import MessageState
 from app.store.records import Change
 
@@ -100,8 +99,8 @@ class ScheduleRoutes:
 def _due(text: str, now: float) -> float:
     """Return epoch seconds, `now` for a time in the past. Raises Invalid."""
     try:
-        at = send_time.parse(text, now, grace=math.inf)
-    except send_time.SchedulingError as error:
+        at = fields.parse_time(text, now, grace=math.inf)
+    except fields.SchedulingError as error:
         raise Invalid([FieldError("scheduled_at", str(error))]) from None
     return now if at is None else at
 

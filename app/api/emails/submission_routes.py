@@ -13,7 +13,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from app.api.context import ApiContext
-from app.api.http.headers import header, json_ok, timestamp
+from app.api.http.headers import JsonResponse, header, timestamp
 from app.api.openapi.email_samples import (
     CODE,
     EMAIL_ERRORS,
@@ -30,10 +30,9 @@ from app.api.openapi.operation import HeaderField, OperationTag, RequiredPermiss
 from app.api.openapi.types import ID, LATER, OTHER_ID, Id, Timestamp, describe
 from app.api.problems.problem import BatchRefused, FieldError, Invalid, item_message
 from app.api.problems.validation import json_type
-from app.api.submission.fields import MISSING_RECIPIENT
+from app.api.submission.fields import MISSING_RECIPIENT, Warned
 from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline, Submitted
 from app.api.submission.schema import EmailInput
-from app.api.submission.warnings import Warned
 from app.mail.suppression import Origin
 from app.store.read.status import estimate
 from app.store.records import Acceptance
@@ -140,8 +139,8 @@ class SubmissionRoutes:
         submitted = await self._pipeline.submit(request, _SEND)
         id_, warned = str(submitted.ids[0]), submitted.accepted[0].warned
         if not warned:  # the usual case: json.dumps would cost more than the rest of the response
-            return json_ok(b'{"id":"%s"}' % id_.encode())
-        return json_ok(json.dumps({"id": id_, **warned}).encode())
+            return JsonResponse(b'{"id":"%s"}' % id_.encode())
+        return JsonResponse(json.dumps({"id": id_, **warned}).encode())
 
     @operation(
         "POST /emails/batch",
@@ -165,7 +164,7 @@ class SubmissionRoutes:
             answer["errors"] = [
                 {"index": place, "message": item_message(place, problem)} for place, problem in rejected
             ]
-        return json_ok(json.dumps(answer).encode())
+        return JsonResponse(json.dumps(answer).encode())
 
     @operation(
         "POST /emails/validate",
@@ -199,7 +198,7 @@ class SubmissionRoutes:
             "suppressed": [{"email": address, "origin": entry.origin} for address, entry in suppressed.items()],
             **prepared.warned,
         }
-        return json_ok(json.dumps(answer).encode())
+        return JsonResponse(json.dumps(answer).encode())
 
     async def _estimate(self, would_be: Acceptance) -> float | None:
         now = would_be.created_at

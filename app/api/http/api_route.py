@@ -17,12 +17,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app.api.auth.authenticator import Authenticator
+from app.api.auth.limits import UNCHARGED_SIZE
 from app.api.context import RequestLimits
-from app.api.http import body, query, strict_json
-from app.api.http.json_input import JsonInput
-from app.api.http.memory_budget import UNCHARGED_SIZE
+from app.api.http import body
+from app.api.http.params import JsonInput
 from app.api.openapi.operation import of_endpoint
-from app.api.problems.validation import invalid, json_object
+from app.api.problems.validation import check_query_names, invalid, json_object, query_names
 from app.store.keys.audit_records import Actor
 from app.store.keys.records import Key
 
@@ -68,7 +68,7 @@ class _CheckedRoute(APIRoute):
         self._operation = of_endpoint(endpoint)
         found = self._operation
         super().__init__(found.path, endpoint, methods=[*found.methods], status_code=found.status)
-        self._query_names = [*query.names_of(self.dependant.query_params)]
+        self._query_names = [*query_names(self.dependant.query_params)]
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler behind the checks. Its validation errors become Invalid."""
@@ -90,11 +90,12 @@ class _CheckedRoute(APIRoute):
         checked.key = await self._authenticator.require(request, self._operation.needs.value)
         if self._operation.counts_as_attempt:
             self._admit(checked.key)
-        query.check_names(request, self._query_names)
+        if request.scope.get("query_string"):
+            check_query_names(request, self._query_names)
         if self.body_field is not None:
             raw = await body.read(request, self._limits, UNCHARGED_SIZE)
             is_absent = not raw.strip() and _may_be_empty(self.body_field.field_info.annotation)
-            checked.members = {} if is_absent else json_object(strict_json.parse(raw))
+            checked.members = {} if is_absent else json_object(body.parse(raw))
         return checked
 
 

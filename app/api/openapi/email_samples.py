@@ -23,7 +23,7 @@ from app.api.problems.problem import (
 )
 from app.api.submission import attachments, fields
 from app.mail import explain
-from app.mail.rate_limit import Amount, Unit, Window
+from app.mail.key_policy import Amount, Unit, Window
 from app.mail.times import DAY, MINUTE
 
 IDEMPOTENCY_KEY = HeaderField(

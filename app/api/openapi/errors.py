@@ -11,8 +11,7 @@ from uuid import UUID
 
 from typing_extensions import TypedDict
 
-from app.api.http.json_limits import MAX_BYTES_AS_NUMBERS, MAX_VALUES
-from app.api.http.query import NO_PARAMETERS
+from app.api.http.body import MAX_BYTES_AS_NUMBERS, MAX_VALUES
 from app.api.openapi.operation import JSON, ErrorFormat, Operation, RequiredPermission
 from app.api.openapi.types import ID, describe
 from app.api.problems import problem as errors
@@ -38,6 +37,7 @@ from app.api.problems.transport import (
     TooManyValues,
     UnsupportedCoding,
 )
+from app.api.problems.validation import NO_PARAMETERS
 from app.store.keys.records import Permission
 
 REQUEST_ID = "5b0f6d0c3f6f4c1a9f0e7d21"

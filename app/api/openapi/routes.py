@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from app.api.http.headers import json_ok
+from app.api.http.headers import JsonResponse
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.openapi.types import BASE_URL
 from app.frozen import frozen
@@ -46,7 +46,7 @@ class DocsRoutes:
     @_operation("GET /openapi.json", "OpenAPI 3.1.", type=dict[str, Any])
     async def get_specification(self, _: Request) -> Response:
         """Get this specification."""
-        return json_ok((await self._make()).specification)
+        return JsonResponse((await self._make()).specification)
 
     @_operation(
         "GET /docs",

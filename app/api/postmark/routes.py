@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.auth.authenticator import Authenticator
-from app.api.http.headers import header, json_ok, timestamp
+from app.api.http.headers import JsonResponse, header, timestamp
 from app.api.openapi.email_samples import EMAIL_ERRORS, IDEMPOTENCY_ERRORS, IDEMPOTENCY_KEY, LIMIT_ERRORS, email_links
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.postmark import translate
@@ -22,9 +22,8 @@ from app.api.postmark.errors import IncompatibleJson, MissingToken, TooManyMessa
 from app.api.postmark.schema import ANSWERS, CODE, ERROR_FORMAT, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
 from app.api.problems.problem import FieldError, IdempotencyMismatch, Invalid, NotFound
 from app.api.problems.validation import json_type
-from app.api.submission.builder import PreparedEmail
-from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline
-from app.api.submission.warnings import Warned
+from app.api.submission.fields import Warned
+from app.api.submission.pipeline import PreparedEmail, SubmissionEndpoint, SubmissionPipeline
 from app.store.db.uuid7 import timestamp_of
 
 SEND_PATH = "/email"
@@ -161,4 +160,4 @@ def _with_postmark_fields(warned: Warned) -> Warned:
 
 
 def _answer(content: Any) -> Response:
-    return json_ok(json.dumps(content).encode())
+    return JsonResponse(json.dumps(content).encode())

@@ -13,7 +13,7 @@ from app.api.openapi.operation import ErrorFormat
 from app.api.openapi.types import AT, ID, OTHER_ID, Id, Timestamp, describe
 from app.api.postmark.errors import render
 from app.api.postmark.translate import MAX_METADATA_NAME, MAX_TAG_TEXT
-from app.api.submission.warnings import Warned
+from app.api.submission.fields import Warned
 
 _LIST = {"type": "string", "format": "mailboxes", "examples": ["ada@example.net, Charles <charles@example.net>"]}
 _NO_ADDRESSES = {"type": "string", "pattern": "^[ \t,]*$"}

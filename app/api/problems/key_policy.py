@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from app.api.problems.problem import MAX_DETAILS, ErrorName, Problem
-from app.mail.rate_limit import Amount, Unit, Window
+from app.mail.key_policy import Amount, Unit, Window
 from app.mail.times import MINUTE
 
 

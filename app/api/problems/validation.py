@@ -1,15 +1,24 @@
-"""Validation rules of several models, the errors that rules raise, and pydantic's errors as one `Invalid`."""
+"""Validation rules of several models, the errors that rules raise, and pydantic's errors as one `Invalid`.
 
-from collections.abc import Iterable, Mapping
+An unknown query parameter is an error, because a misspelt filter would select everything.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
+from starlette.requests import Request
 
 from app.api.problems.problem import MAX_DETAILS, ErrorName, FieldError, Invalid
+from app.mail.safe_text import escape_controls
 
 MAX_ITEMS = 1000  # entries of a list that has no limit of its own
 _SOURCES = frozenset({"body", "query", "path"})  # first part of a place that FastAPI reports
 _WIRE_NAMES = {"sender": "from"}  # where Python allows no such name
+
+NO_PARAMETERS = "This request has no query parameters; leave it out."
 
 
 def json_type(value: Any) -> str:
@@ -91,3 +100,25 @@ def _place(path: tuple[int | str, ...]) -> str:
     """Return a place like `to[3]`."""
     steps = path[1:] if path and path[0] in _SOURCES else path
     return "".join(f"[{step}]" if isinstance(step, int) else wire_name(step) for step in steps)
+
+
+def unknown_parameter(valid: Sequence[str]) -> str:
+    """Return the sentence for a parameter that is not among the valid ones."""
+    return f"There is no such query parameter. Valid here: {', '.join(valid)}." if valid else NO_PARAMETERS
+
+
+def check_query_names(request: Request, valid: Sequence[str]) -> None:
+    """Refuse a query with other parameters. Raises Invalid."""
+    if unknown := dict.fromkeys(name for name in request.query_params if name not in valid):
+        sentence = unknown_parameter(valid)
+        raise Invalid([FieldError(escape_controls(name), sentence) for name in islice(unknown, MAX_DETAILS)])
+
+
+def query_names(parameters: Iterable[Any]) -> Iterator[str]:
+    """Yield the names of FastAPI's query parameters, of which a model has several."""
+    for parameter in parameters:
+        model = parameter.field_info.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield from (field.alias or name for name, field in model.model_fields.items())
+        else:
+            yield parameter.alias

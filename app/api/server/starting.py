@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app import metrics
-from app.api.http.headers import json_ok
+from app.api.http.headers import JsonResponse
 from app.api.problems.problem import NotReady, Unavailable
 from app.mail.readiness import NO_DATABASE, Status
 
@@ -16,7 +16,7 @@ RETRY_AFTER = 5  # seconds
 
 async def healthz(_: Request) -> Response:
     """GET /healthz: the process is alive; a restart would fix nothing."""
-    return json_ok(b'{"status":"ok"}')
+    return JsonResponse(b'{"status":"ok"}')
 
 
 async def readyz(_: Request) -> Response:

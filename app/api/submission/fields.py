@@ -7,26 +7,28 @@ import re
 from collections.abc import Sequence
 from dataclasses import field
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Annotated, Any, NamedTuple, NotRequired, TypeVar, cast
 
 from pydantic import ValidationInfo
+from typing_extensions import TypedDict
 
+from app.api.openapi.types import describe
 from app.api.problems.validation import (
     MAX_ITEMS,
     is_whole,
     missing,
-    string,
     validation_error,
     wire_name,
     wrong_type,
 )
-from app.api.submission import send_time
-from app.api.submission.warnings import Warnings
 from app.frozen import frozen
 from app.mail.message.address import Address, AddressError, read_address
 from app.mail.message.headers import unfold
 from app.mail.message.message import Lane, OnUnknown
-from app.mail.times import DAY
+from app.mail.times import DAY, HOUR, MAX_TIME_LENGTH, MINUTE, moment
+
+MAX_WARNINGS = 20  # of one email
+_MAX_FIELD = 100  # characters: a header name is the caller's text and has no limit of its own
 
 W = TypeVar("W", bound=StrEnum)
 L = TypeVar("L", bound=Sequence[Any])
@@ -43,6 +45,44 @@ _BLANK = " \t\r\n"
 
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _DIGITS = re.compile(r"[0-9]{1,9}")
+
+HORIZON = 30 * DAY  # seconds ahead at most
+GRACE = HOUR  # seconds in the past at most: a clock that is slow, or a request that was repeated for a while
+
+_UNITS = {"second": 1, "sec": 1, "minute": MINUTE, "min": MINUTE, "hour": HOUR, "day": DAY, "week": 7 * DAY}
+_RELATIVE = re.compile(r"in\s+(\d{1,9})\s+(second|sec|minute|min|hour|day|week)s?", re.IGNORECASE | re.ASCII)
+
+
+class FieldWarning(TypedDict):
+    """One change that was made to a value of the request, or one value that was not used."""
+
+    field: Annotated[str, describe("Its place in the request, such as `cc[1]` or `headers.X-Note`.")]
+    message: Annotated[str, describe("The change, in one sentence.")]
+
+
+class Warned(TypedDict):
+    """Optional `warnings` member of a response."""
+
+    warnings: NotRequired[
+        Annotated[list[FieldWarning], describe("Changes that were made. Left out if there are none.")]
+    ]
+
+
+class Warnings:
+    """Collector of the warnings of one email. The field readers add to it while they validate."""
+
+    def __init__(self) -> None:
+        self._found: list[FieldWarning] = []
+
+    def add(self, field: str, message: str) -> None:
+        """Record one change, once, unless MAX_WARNINGS are recorded already."""
+        warning: FieldWarning = {"field": field[:_MAX_FIELD], "message": message}
+        if len(self._found) < MAX_WARNINGS and warning not in self._found:
+            self._found.append(warning)
+
+    def member(self) -> Warned:
+        """Return `{"warnings": [...]}`, or `{}` without any."""
+        return {"warnings": list(self._found)} if self._found else {}
 
 
 @frozen
@@ -77,10 +117,11 @@ def unsupported(value: Any) -> None:
 
 def plain_text(value: Any) -> str:
     """Return a string without NUL, which no mail may contain (RFC 5322 §2.1)."""
-    text = string(value)
-    if "\0" in text:
+    if not isinstance(value, str):
+        raise validation_error(wrong_type("a string", value))
+    if "\0" in value:
         raise validation_error("It contains a NUL character; remove it.")
-    return text
+    return value
 
 
 def warn(info: ValidationInfo, message: str, *, at: str = "") -> None:
@@ -90,12 +131,13 @@ def warn(info: ValidationInfo, message: str, *, at: str = "") -> None:
 
 def content(value: Any, info: ValidationInfo) -> str:
     """Return a string without its NUL characters, which no mail may contain (RFC 5322 §2.1)."""
-    text = string(value)
-    warn_of_repair(text, info)
-    if "\0" not in text:
-        return text
+    if not isinstance(value, str):
+        raise validation_error(wrong_type("a string", value))
+    warn_of_repair(value, info)
+    if "\0" not in value:
+        return value
     warn(info, "NUL characters were removed; no email can have them.")
-    return text.replace("\0", "")
+    return value.replace("\0", "")
 
 
 def warn_of_repair(value: str, info: ValidationInfo, *, at: str = "") -> None:
@@ -248,8 +290,8 @@ def scheduled_at(value: Any, info: ValidationInfo) -> float | None:
     if value is None:
         return None
     try:
-        return send_time.parse(plain_text(value), _context(info).now)
-    except send_time.SchedulingError as error:
+        return parse_time(plain_text(value), _context(info).now)
+    except SchedulingError as error:
         raise validation_error(str(error)) from None
 
 
@@ -291,3 +333,30 @@ def _word(words: type[W], value: Any, at: str) -> W | None:
     if word not in {*words}:
         raise validation_error(f"It must be one of {', '.join(words)}.", at=at)
     return words(word)
+
+
+class SchedulingError(ValueError):
+    """Error in a time, as one sentence for the caller."""
+
+
+def parse_time(text: str, now: float, *, grace: float = GRACE) -> float | None:
+    """Return epoch seconds, or None for a time at most `grace` seconds in the past: the email is sent immediately.
+
+    Raises SchedulingError.
+    """
+    due = _relative(text, now) if text[:3].lower() == "in " else moment(text)
+    if due is None:
+        raise SchedulingError(
+            "It is not a time; write ISO 8601 like 2026-11-23T20:08:28Z, or a delay like `in 10 minutes`"
+            " (seconds, minutes, hours, days or weeks). A zone is an offset such as +02:00, or UTC."
+        )
+    if due < now - grace:
+        raise SchedulingError("It is more than one hour in the past; give a later time, or leave it out to send now.")
+    if due > now + HORIZON:
+        raise SchedulingError("It is more than 30 days ahead; choose an earlier time, or send it later.")
+    return due if due > now else None
+
+
+def _relative(text: str, now: float) -> float | None:
+    match = _RELATIVE.fullmatch(text.strip()) if len(text) <= MAX_TIME_LENGTH else None
+    return now + int(match[1]) * _UNITS[match[2].lower()] if match else None

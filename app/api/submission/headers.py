@@ -10,11 +10,12 @@ from app.api.problems.validation import MAX_ITEMS, validation_error, wrong_type
 from app.api.submission import fields
 from app.frozen import frozen
 from app.mail.message.address import Address, AddressError
-from app.mail.message.custom_fields import addresses, check_custom_field
 from app.mail.message.headers import (
     INVALID_NAME,
     MAX_NAME,
     HeaderError,
+    addresses,
+    check_custom_field,
     check_message_id,
     is_reserved,
     reason_withheld,

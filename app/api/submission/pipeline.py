@@ -7,6 +7,7 @@ each email, commit. A route supplies the form of its requests (`SubmissionEndpoi
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -14,25 +15,129 @@ from uuid import UUID
 from starlette.requests import Request
 
 from app import logs, metrics, tracing
-from app.api.auth.attempt_limit import AttemptLimiter
 from app.api.auth.authenticator import Authenticator
-from app.api.auth.rate_limit_headers import RateLimitHeaders
+from app.api.auth.limits import INLINE_SIZE, AttemptLimiter, RateLimitHeaders, large_work_slot
 from app.api.auth.refusal_audit import RefusalAudit
 from app.api.context import ApiContext
-from app.api.http import body, idempotency, query, strict_json
-from app.api.http.headers import client_address
-from app.api.http.memory_budget import INLINE_SIZE, large_work_slot
-from app.api.problems.key_policy import RateLimitExceeded
-from app.api.problems.problem import BatchRefused, DiskAlmostFull, IdempotencyMismatch, Problem
-from app.api.submission.builder import EmailBuilder, PreparedEmail
+from app.api.http import body
+from app.api.http.headers import InFlightKeys, client_address, idempotency_key
+from app.api.problems.key_policy import LaneNotAllowed, RateLimitExceeded, RecipientNotAllowed, SenderNotAllowed
+from app.api.problems.problem import BatchRefused, DiskAlmostFull, IdempotencyMismatch, MessageTooLarge, Problem
+from app.api.problems.validation import check_query_names
+from app.api.submission import schema
+from app.api.submission.fields import ValidationContext, Warned
 from app.frozen import frozen
+from app.mail import retry_schedule
+from app.mail.key_policy import Policy
+from app.mail.message.address import Address
+from app.mail.message.message import Message, Submission, compose
+from app.mail.routing import allowed
 from app.store.db.uuid7 import IdGenerator
 from app.store.keys.rate_limits import amount_of
 from app.store.keys.records import Key
-from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConflict, RateLimited
+from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConflict, MessageSummary, RateLimited
 
 _NOT_HELD = nullcontext()
 _Rejected = Sequence[tuple[int, Problem]]  # by the index in the request
+
+
+@frozen
+class PreparedEmail:
+    """An email that passed validation, and the `warnings` member of its response.
+
+    A repeated request with the same Idempotency-Key is validated again, so its response has the same warnings.
+    """
+
+    acceptance: Acceptance
+    warned: Warned
+
+
+class EmailBuilder:
+    """Validation, authorization and composition of single emails. Safe to use from any thread."""
+
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
+
+    def build(self, value: Any, key: Key, id_: UUID, now: float, *, client: str, repaired: bool) -> PreparedEmail:
+        """Validate and compose one email. Raises Invalid, NotAllowed, MessageTooLarge.
+
+        `value` has the form of POST /emails, `now` is in epoch seconds, `client` is the network address of the caller.
+        `repaired`: lone surrogates in the request were replaced.
+        """
+        policy, limits = key.policy, self._context.limits
+        default_sender = policy.default_sender or self._context.default_sender
+        reading = ValidationContext(
+            now,
+            default_sender,
+            limits.max_recipients,
+            policy.default_lane,
+            strict=policy.strict,
+            repaired=repaired,
+        )
+        submission = schema.read_email(value, reading)
+        _authorize(submission, policy)
+        pool = _pool_for(submission.sender, self._context.route, default_sender)
+        return PreparedEmail(self._compose(submission, id_, key, pool, now, client), reading.warnings.member())
+
+    def _compose(self, submission: Submission, id_: UUID, key: Key, pool: str, now: float, client: str) -> Acceptance:
+        due = submission.scheduled_at or now
+        message = compose(key.policy.apply_redirect(submission), id=id_, now=datetime.fromtimestamp(due, UTC))
+        self._check_size(message, submission)
+        return Acceptance(
+            id=id_,
+            key_id=key.id,
+            pool=pool,
+            message=message,
+            head=_summary(submission, client),
+            created_at=now,
+            due_at=due,
+            expires_at=due + (submission.expires_in or retry_schedule.MESSAGE_LIFETIME),
+            scheduled_at=submission.scheduled_at,
+            on_unknown=submission.on_unknown,
+            lane=submission.lane,
+            coalesce=submission.coalesce,
+            traceparent=tracing.traceparent(),
+            sunk=key.policy.sink,
+            ignores_suppressions=submission.lane in key.policy.ignore_suppressions,
+        )
+
+    def _check_size(self, message: Message, submission: Submission) -> None:
+        limit = self._context.limits.max_message_bytes
+        if len(message.content) > limit:
+            raise MessageTooLarge(len(message.content), limit, attachments=bool(submission.attachments))
+
+
+def _summary(submission: Submission, client: str) -> MessageSummary:
+    return MessageSummary(
+        sender=submission.sender.render(),
+        to=tuple(address.render() for address in submission.to),
+        subject=submission.subject,
+        cc=tuple(address.render() for address in submission.cc),
+        bcc=tuple(address.render() for address in submission.bcc),
+        reply_to=tuple(address.render() for address in submission.reply_to),
+        tags=submission.tags,
+        headers=submission.headers,
+        client=client,
+    )
+
+
+def _authorize(submission: Submission, policy: Policy) -> None:
+    """Check an email against the policy. Raises SenderNotAllowed, LaneNotAllowed, RecipientNotAllowed."""
+    if policy.senders and not allowed(submission.sender, policy.senders):
+        raise SenderNotAllowed(submission.sender.addr_spec, f"This API key may send as {', '.join(policy.senders)}.")
+    if not policy.takes_lane(submission.lane):
+        raise LaneNotAllowed(submission.lane, policy.lanes)
+    if disallowed := policy.disallowed_recipients(submission):
+        raise RecipientNotAllowed([(field, address.addr_spec) for field, address in disallowed], policy.recipients)
+
+
+def _pool_for(sender: Address, route: Callable[[Address], str | None], default: str | None) -> str:
+    """Return the pool that relays for this sender. Raises SenderNotAllowed."""
+    pool = route(sender)
+    if pool is None:
+        known = f"Use {default}" if default else "Use the address of a mailbox"
+        raise SenderNotAllowed(sender.addr_spec, f"{known}, or add this sender to a pool in the settings.")
+    return pool
 
 
 def _one_email(value: Any) -> Sequence[Any]:
@@ -92,14 +197,15 @@ class SubmissionPipeline:
         self._attempts = attempts
         self._builder = EmailBuilder(context)
         self._ids = IdGenerator()
-        self._in_flight = idempotency.InFlight()
+        self._in_flight = InFlightKeys()
 
     async def submit(self, request: Request, endpoint: SubmissionEndpoint) -> Submitted:
         """Validate and store the emails of a request: when this returns, they are on the disk. Raises Problem."""
         key = await self._authenticator.any_key(endpoint.with_bearer(request))
         self._check_limits(key, endpoint)
-        query.check_names(request, ())
-        token = None if endpoint.dry_run else idempotency.key_of(request)
+        if request.scope.get("query_string"):
+            check_query_names(request, ())
+        token = None if endpoint.dry_run else idempotency_key(request)
         permissive = endpoint.is_permissive(request)
         raw = await body.read(request, self._context.limits)
         with _NOT_HELD if token is None else self._in_flight.hold(key.id, endpoint.path, token):
@@ -148,7 +254,7 @@ class SubmissionPipeline:
         client: str,
     ) -> tuple[Sequence[PreparedEmail], _Rejected, Idempotency | None]:
         """Parse the body and build its emails. Raises what is wrong with the request, or with its only email."""
-        value, repaired = strict_json.parse_email(raw)
+        value, repaired = body.parse_email(raw)
         accepted: list[PreparedEmail] = []
         rejected: list[tuple[int, Problem]] = []
         for index, (item, id_) in enumerate(zip(endpoint.parse(value), ids, strict=False)):
@@ -159,7 +265,7 @@ class SubmissionPipeline:
                 if endpoint.max_emails == 1:
                     raise
                 rejected.append((index, problem))
-        once = None if token is None else Idempotency(key.id, endpoint.path, token, strict_json.canonical_digest(value))
+        once = None if token is None else Idempotency(key.id, endpoint.path, token, body.canonical_digest(value))
         return accepted, rejected, once
 
     async def _commit(self, acceptances: Sequence[Acceptance], key: Key, once: Idempotency | None) -> Sequence[UUID]:

@@ -150,7 +150,8 @@ def read_email(value: Any, reading: ValidationContext) -> Submission:
         raise Invalid(refused)
     for member in unknown:
         reading.warnings.add(member.field, member.message)
-    return _linked(email.submission(reading.default_lane), reading)
+    submission = email.submission(reading.default_lane)
+    return _linked(submission, reading) if submission.attachments else submission
 
 
 def _member_names() -> Iterator[str]:

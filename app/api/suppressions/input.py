@@ -6,8 +6,16 @@ from uuid import UUID
 from fastapi import Path
 from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema, model_validator
 
-from app.api.http.json_input import JsonInput, Required
-from app.api.http.params import DEFAULT_PAGE, INVALID_UUID, MISSING_MEMBER, PageLimit, check_direction, uuid
+from app.api.http.params import (
+    DEFAULT_PAGE,
+    INVALID_UUID,
+    MISSING_MEMBER,
+    JsonInput,
+    PageLimit,
+    Required,
+    check_direction,
+    uuid,
+)
 from app.api.openapi.email_types import EmailAddress
 from app.api.openapi.types import EVENT_ID, Id, describe
 from app.api.problems.problem import ErrorName

@@ -5,8 +5,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from app.api.http.json_input import JsonInput, Required
-from app.api.http.params import MISSING_MEMBER
+from app.api.http.params import MISSING_MEMBER, JsonInput, Required
 from app.api.openapi.types import describe
 from app.api.problems.problem import FieldError, Invalid
 from app.api.problems.validation import string, validation_error

@@ -10,8 +10,7 @@ from typing import NoReturn
 import idna
 
 from app.frozen import frozen
-from app.mail.message.display_name import visible
-from app.mail.message.encoded_words import decode_encoded_words
+from app.mail.message.display_name import decode_encoded_words, visible
 
 
 class AddressError(ValueError):

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from app.mail.rate_limit import UNUSED, Amount, RateLimit, Usage, Window
+from app.mail.key_policy import UNUSED, Amount, RateLimit, Usage, Window
 from app.store.db.dialect import upsert
 from app.store.db.prepared import PreparedStatement
 from app.store.records import Acceptance

@@ -9,8 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from app.mail.key_policy import Policy
-from app.mail.rate_limit import Usage
+from app.mail.key_policy import Policy, Usage
 from app.store.keys.audit_records import Actor
 
 

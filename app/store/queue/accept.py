@@ -13,9 +13,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
+from app.mail.key_policy import RateLimit
 from app.mail.lifecycle import SUNK, SUPPRESSED, Event, MessageState, RecipientState, next_state
 from app.mail.outcome.verdict import Explanation
-from app.mail.rate_limit import RateLimit
 from app.mail.suppression import Listing
 from app.mail.times import DAY
 from app.store.db.dialect import upsert

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, select, update
 
 from app.mail.lifecycle import MessageState
-from app.mail.message.compose import redate
+from app.mail.message.message import redate
 from app.mail.times import iso
 from app.store.keys import audit
 from app.store.keys.audit_records import Action, Actor, Entry

@@ -11,8 +11,7 @@ from random import Random
 from uuid import UUID
 
 from app.mail.message.address import parse_address
-from app.mail.message.compose import compose
-from app.mail.message.message import Attachment, Submission
+from app.mail.message.message import Attachment, Submission, compose
 
 _SECONDS = 0.3  # that one measurement takes
 _ID = UUID("01939f5e-0000-7000-8000-000000000000")

@@ -13,10 +13,9 @@ from sqlalchemy import Engine, event
 from app.mail.delivery.bounce import Cause
 from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import TraceRow
-from app.mail.key_policy import Policy
+from app.mail.key_policy import Policy, RateLimit
 from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.message.message import Lane, OnUnknown
-from app.mail.rate_limit import RateLimit
 from app.mail.suppression import Origin
 from app.store import Store
 from app.store.keys.audit_records import Action, Actor, CountedEntry, Entry

@@ -11,11 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.mail import key_policy
-from app.mail.key_policy import Policy, PolicyError, validate
+from app.mail.key_policy import UNUSED, Amount, Policy, PolicyError, RateLimit, Unit, Usage, validate
 from app.mail.message.address import parse_address
-from app.mail.message.compose import compose
-from app.mail.message.message import Lane, Submission
-from app.mail.rate_limit import UNUSED, Amount, RateLimit, Unit, Usage
+from app.mail.message.message import Lane, Submission, compose
 from app.mail.times import DAY, MINUTE
 
 NOW = 1_800_000_000.0

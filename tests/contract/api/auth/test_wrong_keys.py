@@ -9,9 +9,8 @@ import httpx
 import pytest
 from starlette.requests import Request
 
-from app.api.auth.authenticator import Authenticator, digest
-from app.api.auth.rate_limit_headers import RateLimitHeaders
-from app.api.auth.refusal_audit import KEY_CHECKED_FOR, Caller
+from app.api.auth.authenticator import KEY_CHECKED_FOR, Authenticator, digest
+from app.api.auth.limits import Caller, RateLimitHeaders
 from app.api.problems.problem import InvalidKey, Unavailable
 from app.clock import Clock
 from app.quota import Quota

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.api.submission.send_time import SchedulingError, parse
+from app.api.submission.fields import SchedulingError, parse_time
 from tests.contract.api.server import ApiServer, changed, refused
 
 NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC).timestamp()
@@ -52,7 +52,7 @@ def at(text: str) -> float:
 )
 def test_c1_every_form(text: str, due: float | None) -> None:
     """A time that has just passed means now. UTC has several names and is the default."""
-    assert parse(text, NOW) == due
+    assert parse_time(text, NOW) == due
 
 
 ZONES = [f"2026-11-24 10:00:00 {zone}" for zone in ("EST", "CET", "PST", "IST", "UTC+2", "GMT+1", "Europe/Berlin")]
@@ -64,21 +64,21 @@ ZONES = [f"2026-11-24 10:00:00 {zone}" for zone in ("EST", "CET", "PST", "IST", 
 def test_c2_garbage(text: str) -> None:
     """The message lists the forms. A zone name is refused: EST, CST and IST are ambiguous."""
     with pytest.raises(SchedulingError, match=r"ISO 8601.*in 10 minutes"):
-        parse(text, NOW)
+        parse_time(text, NOW)
 
 
 @pytest.mark.parametrize("text", ["in 31 days", "2026-12-24T20:00:01Z", "9999-12-31T23:59:59-14:00", "in 5 weeks"])
 def test_c3_too_far_ahead(text: str) -> None:
     """30 days at most."""
     with pytest.raises(SchedulingError, match="30 days"):
-        parse(text, NOW)
+        parse_time(text, NOW)
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "2026-11-23T18:59:59Z", "2026-11-23", "2020-01-01 UTC"])
 def test_more_than_an_hour_in_the_past_is_refused(text: str) -> None:
     """It is a mistake of the year, the zone or the unit."""
     with pytest.raises(SchedulingError, match=r"one hour in the past|ISO 8601"):
-        parse(text, NOW)
+        parse_time(text, NOW)
 
 
 @pytest.mark.parametrize("value", ["2020-01-01", "tomorrow", "in 31 days", 5, {}, ""])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.http.prefer import wait_seconds
+from app.api.http.headers import wait_seconds
 from tests.contract.api.server import ApiServer, open_server
 from tests.contract.store import build
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.api.server.unsupported import METHODS, PATHS, PATHS_BEFORE_EMAIL_ID
+from app.api.server.unknown_path import METHODS, PATHS, PATHS_BEFORE_EMAIL_ID
 from tests.contract.api.server import (
     MINIMAL,
     NUL,

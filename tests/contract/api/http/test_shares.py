@@ -11,10 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.api.auth import authenticator as api_keys
-from app.api.auth.refusal_audit import Caller
+from app.api.auth.limits import INLINE_SIZE, Caller, MemoryBudget
 from app.api.emails import outcome_waiter
 from app.api.http import body as api_body
-from app.api.http.memory_budget import INLINE_SIZE, MemoryBudget
 from app.api.server import middleware
 from app.mail.key_policy import Policy
 from app.quota import Quota, network

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from app.api.server.unsupported import METHODS
+from app.api.server.unknown_path import METHODS
 from app.store.keys.records import Permission
 from tests.contract.api.server import INSIDE, MINIMAL, ApiServer, Json
 from tests.contract.api.specification import FILE, as_file, resolved, within

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.server.unsupported import METHODS
+from app.api.server.unknown_path import METHODS
 from tests.contract.api.server import INSIDE, NUL, ApiServer, refused
 from tests.gateway.gateways import DEPLOY
 from tests.gateway.spellings import spellings

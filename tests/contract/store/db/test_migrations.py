@@ -26,8 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-from app.mail.key_policy import Policy
-from app.mail.rate_limit import Amount, Usage
+from app.mail.key_policy import Amount, Policy, Usage
 from app.store import SchemaTooNewError, Store, StoreUnreachableError
 from app.store.db.engine import create_file, database_file, parse, write_engine
 from app.store.keys import keys, rate_limits

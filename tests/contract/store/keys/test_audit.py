@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
+from app.mail.key_policy import RateLimit
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.message.message import OnUnknown
-from app.mail.rate_limit import RateLimit
 from app.store import Store
 from app.store.keys import audit
 from app.store.keys.audit_records import Action, Actor, CountedEntry, Entry

@@ -7,9 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from app.mail.key_policy import Policy, PolicyError
+from app.mail.key_policy import UNUSED, Policy, PolicyError
 from app.mail.message.message import Lane
-from app.mail.rate_limit import UNUSED
 from app.store import AlreadyStoredError, Store
 from app.store.keys.audit_records import Action, Actor
 from app.store.keys.records import AuthenticatedKey, Key, KeyRecord, KeyRevision, KeyRotation, KeySecret, Permission

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.mail.key_policy import Amount, RateLimit, Unit, Usage
 from app.mail.lifecycle import MessageState
-from app.mail.rate_limit import Amount, RateLimit, Unit, Usage
 from app.mail.times import DAY, MINUTE
 from app.store import Store
 from app.store.records import Acceptance, Accepted, IdempotencyConflict, RateLimited

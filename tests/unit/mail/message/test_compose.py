@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.mail.message.address import Address
-from app.mail.message.compose import compose
-from app.mail.message.message import Attachment, Message, Submission
+from app.mail.message.message import Attachment, Message, Submission, compose
 from tests.unit.mail.message.corpus import ANNA, BORIS, CORPUS, SHOP
 from tests.unit.mail.message.mime_oracle import check_message, parsed, raw
 

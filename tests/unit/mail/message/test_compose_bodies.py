@@ -5,8 +5,7 @@ from email.message import Message as Parsed
 
 import pytest
 
-from app.mail.message.message import Attachment, Submission
-from app.mail.message.mime import base64_lines
+from app.mail.message.message import Attachment, Submission, base64_lines
 from tests.unit.mail.message.corpus import ANNA, CORPUS, LOGO, SHOP, file
 from tests.unit.mail.message.mime_oracle import check_message, leaves, parsed, raw
 from tests.unit.mail.message.test_compose import composed

@@ -9,17 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.mail.message.address import Address, AddressError
-from app.mail.message.custom_fields import (
+from app.mail.message.display_name import decode_encoded_words, visible
+from app.mail.message.headers import (
     ADDRESS_FIELDS,
     ID_FIELDS,
     URL_FIELDS,
+    HeaderError,
     addresses,
     check_custom_field,
     custom_field,
 )
-from app.mail.message.display_name import visible
-from app.mail.message.encoded_words import decode_encoded_words
-from app.mail.message.headers import HeaderError
 
 STRUCTURED = sorted(ADDRESS_FIELDS | URL_FIELDS | ID_FIELDS | {"list-id"})
 PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E, include_characters="\t"), max_size=1500)

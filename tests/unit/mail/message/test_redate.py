@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.mail.message.address import Address
-from app.mail.message.compose import compose, redate
-from app.mail.message.message import Submission
+from app.mail.message.message import Submission, compose, redate
 
 ID = UUID(int=7)
 MOMENTS = st.floats(0, 4e9)

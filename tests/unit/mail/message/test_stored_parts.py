@@ -11,8 +11,7 @@ import pytest
 
 from app.mail.message import stored_parts
 from app.mail.message.address import Address
-from app.mail.message.compose import compose
-from app.mail.message.message import Attachment, Submission
+from app.mail.message.message import Attachment, Submission, compose
 
 SENDER = Address("noreply", "contoso.com")
 FILES = [

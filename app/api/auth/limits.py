@@ -1,0 +1,271 @@
+"""Limits of a caller, by address and by API key: requests in progress, memory, attempts and rates.
+
+Memory: every large body or response reserves its bytes in a budget, a body while it is received, an email when it is
+read from the store. A request that exceeds the budget, or half of it for one address or API key, is refused. Work that
+needs several times these bytes runs for one request at a time.
+
+Attempts: validations, reschedules and refused sends cost as much as a send (a reschedule writes the content again, and
+an event for each webhook), but the stored rate limits of a key count stored messages only. They are counted in a minute
+of the clock, in memory, and refused before the body is read.
+
+Rates: the store counts over all processes and is not queried here. RateLimit headers and an early check use the last
+usage that it reported.
+"""
+
+import asyncio
+import math
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any
+from uuid import UUID
+
+from starlette.types import Scope
+
+from app.api.problems.key_policy import RateLimitExceeded, TooManyAttempts
+from app.api.problems.transport import BodyBudgetExhausted, TooManyRequests
+from app.mail.key_policy import MAX_ITEMS, UNUSED, Amount, RateLimit, Usage
+from app.mail.times import MINUTE
+from app.quota import Quota, network
+from app.store.keys.records import Key
+
+UNCHARGED_SIZE = 64 * 1024  # bytes of a body or a response that are not charged; urgent mail is small
+INLINE_SIZE = 256 * 1024  # bytes; parsing or composing more would block all other requests
+MEMORY_BUDGET = "postern.memory_budget"  # key of the MemoryBudget in the scope of every request
+_FREE = nullcontext()
+_CHARGED = "postern.charged"  # scope key: the bytes charged to the request, and their holders
+
+MIN_PER_MINUTE = 10  # lower bound of the limit of validations and reschedules
+
+RateHeaders = tuple[tuple[bytes, bytes], ...]
+
+
+class Caller:
+    """Caller of one request: the address, and the API key once it is known.
+
+    The request is counted in the quota of both until `release`.
+    """
+
+    __slots__ = ("_address", "_requests", "check_again", "key")
+
+    def __init__(self, requests: Quota) -> None:
+        self.key: Key | None = None
+        self.check_again: Callable[[], Awaitable[object]] = _nothing
+        self._requests = requests
+        self._address: str | None = None
+
+    def acquire(self, address: str) -> None:
+        """Count the request for its address. Raises TooManyRequests."""
+        self._count(address)
+        self._address = address
+
+    def identify(self, key: Key, check_again: Callable[[], Awaitable[object]]) -> None:
+        """Count the request for its key; `check_again` authenticates it again. Raises TooManyRequests."""
+        if self.key is None:
+            self._count(key.id.int)  # its number: a UUID computes its hash in Python at each of five lookups
+        self.key, self.check_again = key, check_again
+
+    def release(self) -> None:
+        """Release the quota at the end of the request."""
+        if self._address is not None:
+            self._requests.give_back(1, (self._address,))
+        if self.key is not None:
+            self._requests.give_back(1, (self.key.id.int,))
+
+    def _count(self, holder: Hashable) -> None:
+        if not self._requests.take(1, (holder,)):
+            raise TooManyRequests(self._requests.holder_limit)
+
+
+async def _nothing() -> None:
+    pass
+
+
+class MemoryBudget:
+    """Memory of all requests in progress, with a share for each address and API key."""
+
+    def __init__(self, limit: int, largest: int = 0) -> None:
+        """`largest`: bytes that one request may need, the minimum of a share."""
+        self._quota = Quota(limit, max(limit // 2, largest))
+        self._turns = _Turns()
+
+    def charge(self, scope: Scope, size: int, unread: bool = False) -> None:
+        """Charge so many bytes in total to the request, until `release`. Raises BodyBudgetExhausted."""
+        held, holders = scope.get(_CHARGED) or (0, _holders(scope))
+        if size > held and size > UNCHARGED_SIZE:
+            if not self._quota.take(size - held, holders):
+                raise BodyBudgetExhausted(unread=unread)
+            scope[_CHARGED] = size, holders
+
+    def check_available(self, scope: Scope, size: int, unread: bool) -> None:
+        """Refuse a body that would exceed the budget, without charging it. Raises BodyBudgetExhausted."""
+        if size > UNCHARGED_SIZE:
+            holders = _holders(scope)
+            if not self._quota.take(size, holders):
+                raise BodyBudgetExhausted(unread=unread)
+            self._quota.give_back(size, holders)
+
+    def release(self, scope: Scope) -> None:
+        """Return everything that was charged to the request."""
+        if _CHARGED in scope:
+            self._quota.give_back(*scope.pop(_CHARGED))
+
+    def large_work_slot(self, scope: Scope, size: int) -> AbstractAsyncContextManager[None]:
+        """Context for work on a body or an email of this size: large ones run one at a time, API keys in turn.
+
+        Text, parsed value and message together take several times the bytes of the body."""
+        return _FREE if size <= INLINE_SIZE else self._turns.turn(_holders(scope)[-1])
+
+
+def memory_budget(scope: Scope) -> MemoryBudget:
+    """Return the budget to which the request of this scope is charged."""
+    budget: MemoryBudget = scope[MEMORY_BUDGET]
+    return budget
+
+
+def charge(scope: Scope, size: int) -> None:
+    """Charge a response of this size to the request. Raises BodyBudgetExhausted."""
+    memory_budget(scope).charge(scope, size)
+
+
+def large_work_slot(scope: Scope, size: int) -> AbstractAsyncContextManager[None]:
+    """Return `MemoryBudget.large_work_slot` of the request."""
+    return memory_budget(scope).large_work_slot(scope, size)
+
+
+def _holders(scope: Scope) -> tuple[Hashable, ...]:
+    """Return the address and, once known, the API key of the request."""
+    client: Any = scope.get("client")
+    address = network(client[0]) if client else ""
+    key = scope["caller"].key
+    return (address, key.id) if key else (address,)
+
+
+class _Turns:
+    """Fair lock: its holders are served in turn, so that one with many waiters does not delay the others."""
+
+    def __init__(self) -> None:
+        self._locked = False
+        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}  # the next holder stands first
+
+    @asynccontextmanager
+    async def turn(self, holder: Hashable) -> AsyncIterator[None]:
+        """Hold the lock for the block."""
+        if self._locked:
+            await self._wait(holder)
+        self._locked = True
+        try:
+            yield
+        finally:
+            self._next()
+
+    async def _wait(self, holder: Hashable) -> None:
+        given = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(holder, deque()).append(given)
+        try:
+            await given
+        except asyncio.CancelledError:
+            if given.done() and not given.cancelled():  # the lock was passed on in the same step of the loop
+                self._next()
+            raise
+
+    def _next(self) -> None:
+        """Pass the lock to the first waiter of the next holder, and move that holder to the end."""
+        while self._waiting:
+            holder, waiters = next(iter(self._waiting.items()))
+            del self._waiting[holder]
+            given = waiters.popleft()
+            if waiters:
+                self._waiting[holder] = waiters
+            if not given.done():
+                given.set_result(None)
+                return
+        self._locked = False
+
+
+class AttemptLimiter:
+    """Counts of attempts in this process. `now` returns epoch seconds.
+
+    `most`: limit per minute for keys without `messages_per_minute`.
+    """
+
+    def __init__(self, now: Callable[[], float], most: int) -> None:
+        self._now = now
+        self._most = most
+        self._minute = 0
+        self._admitted: Counter[UUID] = Counter()  # of this minute
+        self._refused: Counter[UUID] = Counter()
+
+    def admit(self, key: Key) -> None:
+        """Count a validation or a reschedule. Raises TooManyAttempts."""
+        self._begin_minute()
+        per_minute = key.policy.messages_per_minute
+        limit = self._most if per_minute is None else max(per_minute, MIN_PER_MINUTE)
+        if self._admitted[key.id] + self._refused[key.id] >= limit:
+            raise self._too_many(limit)
+        self._admitted[key.id] += 1
+
+    def send(self, key: Key) -> None:
+        """Check the limit before a send. Only refused sends count here. Raises TooManyAttempts."""
+        if not self._refused:
+            return
+        self._begin_minute()
+        limit = max(key.policy.messages_per_minute or 0, self._most)
+        if self._refused[key.id] >= limit:
+            raise self._too_many(limit)
+
+    def count(self, key_id: UUID) -> None:
+        """Count a send, or an item of a batch, that was refused."""
+        self._begin_minute()
+        self._refused[key_id] += 1
+
+    def _too_many(self, limit: int) -> TooManyAttempts:
+        return TooManyAttempts(limit, max(1, math.ceil((self._minute + 1) * MINUTE - self._now())))
+
+    def _begin_minute(self) -> None:
+        minute = int(self._now() // MINUTE)
+        if minute != self._minute:
+            self._minute = minute
+            self._admitted.clear()
+            self._refused.clear()
+
+
+def _rate_headers(limit: int, remaining: int, reset: int) -> RateHeaders:
+    return (
+        (b"ratelimit-limit", b"%d" % limit),
+        (b"ratelimit-remaining", b"%d" % remaining),
+        (b"ratelimit-reset", b"%d" % reset),
+    )
+
+
+_UNLIMITED = _rate_headers(MAX_ITEMS, MAX_ITEMS, MINUTE)
+
+
+class RateLimitHeaders:
+    """Last known usage of the keys with limits. `now` returns epoch seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._used: dict[UUID, Usage] = {}
+
+    def record_usage(self, key_id: UUID, usage: Usage) -> None:
+        """Record the usage that the store reported."""
+        self._used[key_id] = usage.joined(self._used.get(key_id, UNUSED))
+
+    def check(self, key_id: UUID, rate_limit: RateLimit, amount: Amount) -> None:
+        """Refuse early what the store would refuse, by the last known usage. Raises RateLimitExceeded."""
+        now = self._now()
+        usage = self._used.get(key_id, UNUSED).at(now)
+        if (window := rate_limit.exceeded(usage, amount)) is not None:
+            raise RateLimitExceeded(window, amount, now)
+
+    def headers(self, key: Key) -> RateHeaders:
+        """Return the headers of the window with the fewest messages left; constants without a limit."""
+        rate_limit = key.policy.rate_limit
+        if rate_limit is None:
+            return _UNLIMITED
+        now = self._now()
+        window = rate_limit.tightest(self._used.get(key.id, UNUSED).at(now))
+        if window is None:
+            return _UNLIMITED
+        return _rate_headers(window.limit, window.remaining, max(1, math.ceil(window.end - now)))
