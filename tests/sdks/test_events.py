@@ -1,17 +1,18 @@
-"""Events of deliveries, bounces, delays and suppressions, as the Resend SDK for Node.js verifies and types them."""
+"""Events of deliveries, bounces, delays and suppressions, verified and typed by the Resend SDKs for Node.js and Python."""
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.clock import autojump
 from tests.contract.trace.test_events import BOUNCED, DELAYED, DELIVERED
 from tests.contract.trace.world import HOUR, TRACE_WAIT, world
-from tests.sdks.registry import node, output, run
+from tests.sdks.registry import node, output, python, run
 from tests.waiting import until
 from tests.webhooks.listen import listen
-from tests.webhooks.receiver import Receiver
+from tests.webhooks.receiver import Got, Receiver
 
 SUPPRESSED = "email.suppressed"
 # The members of an event are those of the type, and more: so no literal of the type, whose members have to be exact.
@@ -43,16 +44,33 @@ async def collect(folder: Path) -> tuple[str, list[Any]]:
         return made["signing_secret"], receiver.taken[4:]
 
 
-def test_node(tmp_path: Path) -> None:
-    """Each is accepted, has the members of the SDK's type, and compiles as one."""
-    secret, received = collect(tmp_path)
-    given = {"secret": secret, "events": [{"payload": one.body.decode(), "headers": one.headers} for one in received]}
-    folder = node("resend@latest", "typescript@5")
-    read = asyncio.run(run("resend_events.cjs", folder, given))
+def given(secret: str, received: Sequence[Got]) -> dict[str, Any]:
+    """Return what the programs read."""
+    return {"secret": secret, "events": [{"payload": one.body.decode(), "headers": one.headers} for one in received]}
+
+
+def check(read: Sequence[dict[str, Any]]) -> None:
+    """Check the events that an SDK has verified."""
     found = {one["type"]: one["data"] for one in read}
     assert found.keys() == {DELIVERED, BOUNCED, DELAYED, SUPPRESSED}
     assert found[BOUNCED]["bounce"]["type"] == "Permanent"
     assert found[SUPPRESSED]["suppressed"]["type"] == "OnAccountSuppressionList"
+
+
+def test_python(tmp_path: Path) -> None:
+    """Each is accepted and has the required members of the SDK's type; with a changed byte it is refused."""
+    secret, received = collect(tmp_path)
+    result = asyncio.run(run("resend_events.py", python("resend"), given(secret, received)))
+    check(result["read"])
+    assert [one["missing"] for one in result["read"]] == [[]] * 4
+    assert result["refused"] == 4
+
+
+def test_node(tmp_path: Path) -> None:
+    """Each is accepted, has the members of the SDK's type, and compiles as one."""
+    secret, received = collect(tmp_path)
+    folder = node("resend@latest", "typescript@5")
+    check(asyncio.run(run("resend_events.cjs", folder, given(secret, received))))
     source = tmp_path / "events.ts"
     source.write_text(TYPED + "".join(f"typed({json.dumps(one.event)});\n" for one in received))
     options = {

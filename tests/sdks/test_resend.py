@@ -81,11 +81,16 @@ async def test_python(harness: Harness, version: str) -> None:
     assert result["unknown"][1] == "404"
 
 
-async def test_node_suppressions(harness: Harness) -> None:
+@pytest.mark.parametrize("language", ["node", "python"])
+async def test_suppressions(harness: Harness, language: str) -> None:
     """Add, list, read, remove, and both batches, of the newest version: older ones have none."""
-    folder = await asyncio.to_thread(node, "resend@latest")
-    result = await run("resend_suppressions.cjs", folder, None, KEY, RESEND_BASE_URL=harness.url, **harness.environment)
-    assert result["errors"] == [None] * 6
+    if language == "node":
+        folder, program = await asyncio.to_thread(node, "resend@latest"), "resend_suppressions.cjs"
+    else:
+        folder, program = await asyncio.to_thread(python, "resend"), "resend_suppressions.py"
+    addresses = {"RESEND_BASE_URL": harness.url, "RESEND_API_URL": harness.url}
+    result = await run(program, folder, None, KEY, **addresses, **harness.environment)
+    assert not any(result["errors"])
     assert (result["read"]["email"], result["read"]["origin"]) == ("anna@example.com", "manual")
     assert {one["id"] for one in result["listed"]} == {result["added"], *result["several"]}
     assert (result["removed"]["id"], result["removed"]["deleted"]) == (result["added"], True)
