@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 from app import __version__
 from app.mail.lifecycle import Event
 from app.mail.message.message import Lane
+from app.mail.ndr.belief import Disbelief
 from app.mail.outcome.attempt import Phase
 from app.mail.suppression import Origin
 
@@ -207,6 +208,12 @@ _ndr_lag = Gauge(
     ["mailbox"],
     registry=_registry,
 )
+_ndr_disbelieved = Counter(
+    "postern_non_delivery_disbelieved",
+    "Non-delivery reports that were read and changed nothing, by the condition that they do not meet.",
+    ["reason"],
+    registry=_registry,
+)
 _trace_requests_left = Gauge(
     "postern_trace_requests_left",
     "Requests to the message trace that can be sent without waiting.",
@@ -224,6 +231,8 @@ for _lane in Lane:
     _wait.declare(_lane)
 for _origin in Origin:
     _suppressed.labels(_origin)
+for _disbelief in Disbelief:
+    _ndr_disbelieved.labels(_disbelief)
 for _outcome in ("renewed", "failed"):
     _tokens.labels(_outcome)
 
@@ -243,6 +252,7 @@ __all__ = [
     "failed",
     "held",
     "in_doubt",
+    "ndr_disbelieved",
     "ndr_measured",
     "ndr_released",
     "phase_took",
@@ -362,6 +372,11 @@ def trace_measured(tenant: str, *, lag: float, requests_left: int) -> None:
     """Record the lag of the reader in seconds, and the requests that it may send."""
     _trace_lag.labels(tenant).set(max(0.0, lag))
     _trace_requests_left.labels(tenant).set(requests_left)
+
+
+def ndr_disbelieved(reason: Disbelief) -> None:
+    """Count a non-delivery report of which nothing is believed."""
+    _ndr_disbelieved.labels(reason).inc()
 
 
 def ndr_measured(mailbox: str, *, lag: float) -> None:

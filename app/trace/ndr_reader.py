@@ -10,7 +10,7 @@ Rule 4: if Graph has lost the state of the rounds (410), all messages since shor
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -21,7 +21,7 @@ from app.clock import Clock
 from app.mail.delivery.bounce import MAX_CAUSE, Cause
 from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import TraceRow
-from app.mail.ndr.belief import SentEmail, bounces
+from app.mail.ndr.belief import SentEmail, bounces, disbelief
 from app.mail.ndr.candidate import is_candidate
 from app.mail.ndr.parse import RecipientReport, parse
 from app.mail.ndr.parse import Report as DeliveryReport
@@ -196,7 +196,7 @@ class NdrReader(LeasedReader):
         waiting = {one.place.id: one.place for one in found if one.report is None}
         named = {one.report.message_id for one in found if one.report and one.report.message_id}
         sent = await self._store.sent_emails(named, self._scope) if named else ()
-        believed = [(one, row) for one in found for row in _believed(one, self._mailbox, sent)]
+        believed = [(one, row) for one in found for row in self._believed(one, sent)]
         for start in range(0, len(believed), BATCH_SIZE):
             part = believed[start : start + BATCH_SIZE]
             rows = tuple(row for _, row in part)
@@ -209,26 +209,27 @@ class NdrReader(LeasedReader):
                     waiting[one.place.id] = one.place
         return tuple(waiting.values())
 
+    def _believed(self, found: _Found, sent: Collection[tuple[UUID, SentEmail]]) -> list[Report]:
+        """Return the believed bounces of a report; count it if it has none."""
+        if found.report is None:
+            return []
+        emails: dict[str, set[UUID]] = {}
+        blocks: dict[str, RecipientReport] = {}
+        for id, email in sent:
+            for address, block in bounces(found.report, self._mailbox, email).items():
+                emails.setdefault(address, set()).add(id)
+                blocks[address] = block
+        if not blocks:
+            metrics.ndr_disbelieved(disbelief(found.report, self._mailbox, [email for _, email in sent]))
+        return [
+            Report(
+                TraceRow(None, found.report.message_id, address, found.place.received_at, ""),
+                DeliveryState.BOUNCED,
+                Cause(blocks[address].status, blocks[address].diagnostic[:MAX_CAUSE]),
+                frozenset(ids),
+            )
+            for address, ids in emails.items()
+        ]
+
     async def _send(self, send: Callable[[], Awaitable[T]]) -> T:
         return await graph.repeat(send, self._clock, self.failed)
-
-
-def _believed(found: _Found, mailbox: str, sent: Iterable[tuple[UUID, SentEmail]]) -> list[Report]:
-    """Return the believed bounces of a report."""
-    if found.report is None:
-        return []
-    emails: dict[str, set[UUID]] = {}
-    blocks: dict[str, RecipientReport] = {}
-    for id, email in sent:
-        for address, block in bounces(found.report, mailbox, email).items():
-            emails.setdefault(address, set()).add(id)
-            blocks[address] = block
-    return [
-        Report(
-            TraceRow(None, found.report.message_id, address, found.place.received_at, ""),
-            DeliveryState.BOUNCED,
-            Cause(blocks[address].status, blocks[address].diagnostic[:MAX_CAUSE]),
-            frozenset(ids),
-        )
-        for address, ids in emails.items()
-    ]

@@ -1,4 +1,4 @@
-"""Events of deliveries, bounces, delays and suppressions, verified and typed by the Resend SDKs for Node.js and Python."""
+"""Events of deliveries, bounces, delays and suppressions, verified by the Resend SDKs for Node.js and Python."""
 
 import asyncio
 import json

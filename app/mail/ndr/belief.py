@@ -1,6 +1,7 @@
 """Conditions under which a non-delivery report counts: anybody can send one to a mailbox."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from enum import StrEnum
 
 from app.frozen import frozen
 from app.mail.delivery.matching import recipient_key
@@ -16,6 +17,16 @@ class SentEmail:
     recipients: frozenset[str]
 
 
+class Disbelief(StrEnum):
+    """Condition that a report of which nothing counts does not meet. A metric has the values."""
+
+    NO_MESSAGE_ID = "no_message_id"  # none, or several different ones
+    OTHER_EMAIL = "other_email"  # also of mail that people or other programs sent from the mailbox
+    OTHER_MAILBOX = "other_mailbox"
+    OTHER_RECIPIENT = "other_recipient"  # also of a member of a group that was on the email
+    NOT_FAILED = "not_failed"
+
+
 def bounces(report: Report, mailbox: str, sent: SentEmail | None) -> Mapping[str, RecipientReport]:
     """Return the recipients of `sent` whose bounce is believed, with what the report says of each.
 
@@ -27,10 +38,29 @@ def bounces(report: Report, mailbox: str, sent: SentEmail | None) -> Mapping[str
         return {}
     if recipient_key(mailbox) != recipient_key(sent.mailbox):
         return {}
-    on_email = {recipient_key(address): address for address in sent.recipients}
     found: dict[str, RecipientReport] = {}
-    for block in report.recipients:
-        address = on_email.get(recipient_key(block.recipient)) or on_email.get(recipient_key(block.original_recipient))
-        if block.action == "failed" and address is not None:
+    for address, block in _blocks_of(report, sent):
+        if block.action == "failed":
             found.setdefault(address, block)
     return found
+
+
+def disbelief(report: Report, mailbox: str, sent: Collection[SentEmail]) -> Disbelief:
+    """Return the first condition that a report without a believed bounce fails for all of these emails."""
+    if not report.message_id:
+        return Disbelief.NO_MESSAGE_ID
+    named = [email for email in sent if email.message_id == report.message_id]
+    if not named:
+        return Disbelief.OTHER_EMAIL
+    own = [email for email in named if recipient_key(email.mailbox) == recipient_key(mailbox)]
+    if not own:
+        return Disbelief.OTHER_MAILBOX
+    return Disbelief.NOT_FAILED if any(_blocks_of(report, email) for email in own) else Disbelief.OTHER_RECIPIENT
+
+
+def _blocks_of(report: Report, sent: SentEmail) -> list[tuple[str, RecipientReport]]:
+    """Return the blocks about recipients of the email, each with the address that the email has."""
+    on_email = {recipient_key(address): address for address in sent.recipients}
+    keys = [(recipient_key(block.recipient), recipient_key(block.original_recipient)) for block in report.recipients]
+    found = [on_email.get(final) or on_email.get(original) for final, original in keys]
+    return [(address, block) for address, block in zip(found, report.recipients, strict=True) if address is not None]

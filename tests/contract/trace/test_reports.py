@@ -1,5 +1,7 @@
 """Bounces from non-delivery reports in the sending mailbox, from the HTTP request to the webhook event."""
 
+import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -165,15 +167,26 @@ def forgeries(ours: str) -> dict[str, bytes]:
     }
 
 
+async def disbelieved(here: World) -> Counter[str]:
+    """Return the number of reports of which nothing is believed, by reason."""
+    text = (await here.harness.caller.get("/metrics")).text
+    found = re.findall(r'^postern_non_delivery_disbelieved_total\{reason="(\w+)"\} ([\d.]+)$', text, re.MULTILINE)
+    return Counter({reason: int(float(number)) for reason, number in found})
+
+
 @autojump
 async def test_forgeries_change_nothing(tmp_path: Path) -> None:
-    """Reports about other mail, of other recipients, of other forms, and in another mailbox of the tenant."""
+    """Reports about other mail, of other recipients, of other forms, and in another mailbox of the tenant.
+
+    Those that are reports of a failure are counted.
+    """
     async with reports(tmp_path) as here:
         here.simulator.accounts.add(Account("sales@contoso.com", "x"))
         here.simulator.faults.add(Fault.named("invalid_recipient", recipient="refused@example.org"))
         id = await here.harness.post(to=["ada@example.net", "refused@example.org"])
         await here.harness.until(id, "done")
         ours = await message_id(here, id)
+        before = await disbelieved(here)
         for raw in forgeries(ours).values():
             here.trace.mailboxes.add(MAILBOX, raw)
         genuine = Ndr((block("ada@example.net"),), f"<{ours}>", f"<{ours}>", f"<{ours}>").raw()
@@ -181,6 +194,7 @@ async def test_forgeries_change_nothing(tmp_path: Path) -> None:
         await here.rounds()
         assert set((await here.deliveries(id)).values()) == {None}
         assert (await here.harness.caller.get("/suppressions")).json()["data"] == []
+        assert await disbelieved(here) - before == {"other_email": 3, "other_recipient": 3, "no_message_id": 2}
         here.trace.mailboxes.add(MAILBOX, genuine)
         await here.until_bounced(id, "ada@example.net")
 

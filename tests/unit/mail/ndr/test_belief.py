@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.mail.ndr.belief import SentEmail, bounces
+from app.mail.ndr.belief import Disbelief, SentEmail, bounces, disbelief
 from app.mail.ndr.parse import parse
 from tests.unit.mail.ndr.reports import ADA, BOB, MAILBOX, MESSAGE_ID, Ndr, block
 
@@ -73,6 +73,36 @@ FORGERIES = {
 @pytest.mark.parametrize("name", FORGERIES)
 def test_a_forgery_changes_nothing(name: str) -> None:
     assert believed(*FORGERIES[name]) == {}
+
+
+REASONS = {
+    "an email that was never sent": Disbelief.OTHER_EMAIL,
+    "another mailbox of ours": Disbelief.OTHER_MAILBOX,
+    "a recipient who was not on the email": Disbelief.OTHER_RECIPIENT,
+    "an address that only begins like it": Disbelief.OTHER_RECIPIENT,
+    "a Message-ID in another case": Disbelief.OTHER_EMAIL,
+    "a Message-ID that contains ours": Disbelief.OTHER_EMAIL,
+    "no Message-ID": Disbelief.NO_MESSAGE_ID,
+    "two Message-IDs": Disbelief.NO_MESSAGE_ID,
+    "an empty recipient": Disbelief.OTHER_RECIPIENT,
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_the_reason_why_a_report_is_not_believed(name: str) -> None:
+    """The forgeries without one are no reports of a failure."""
+    ndr, mailbox, sent = FORGERIES[name]
+    report = parse(ndr.raw())
+    assert (report is None) == (name not in REASONS)
+    if report is not None:
+        assert disbelief(report, mailbox, [sent] if sent else []) is REASONS[name]
+
+
+def test_a_report_of_another_failure_names_a_recipient_who_has_not_failed() -> None:
+    report = parse(Ndr(blocks=(block(ADA, "delayed", "4.4.7"), block("eve@example.com"))).raw())
+    assert report is not None
+    assert bounces(report, MAILBOX, SENT) == {}
+    assert disbelief(report, MAILBOX, [SENT]) is Disbelief.NOT_FAILED
 
 
 def test_an_email_without_a_message_id_cannot_bounce() -> None:
