@@ -8,9 +8,11 @@ from app.console.context import ConsoleContext
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.office365.limits import MailboxLimits
+from app.mail.outcome.verdict import Explanation
 from app.store.mailboxes.records import MailboxRecord, MailboxUsage
 from app.store.read.status import condition_at
 
+RELEASE_FIX = "Release it when the reason no longer applies."
 _NO_USAGE = MailboxUsage(0, 0, 0)
 
 
@@ -32,6 +34,21 @@ class MailboxView:
     def health(self) -> str:
         """Health in one word."""
         return "unknown" if self.condition is None else str(self.condition.health)
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """Cause and fix while it does not send. An operator's hold is released by a button instead of a command."""
+        if self.condition is None or self.condition.explanation is None:
+            return None
+        if is_held_by_operator(self.condition):
+            return Explanation(self.condition.explanation.summary, RELEASE_FIX)
+        return self.condition.explanation
+
+    @property
+    def release_text(self) -> str:
+        """Text of the button that releases it."""
+        held_by_operator = self.condition is not None and is_held_by_operator(self.condition)
+        return "Release" if held_by_operator else "Try the login now"
 
     def change_result(self, change: str) -> tuple[str, bool]:
         """Return the result of `hold` or `release` as a sentence, and whether it is good; "" without a change."""
@@ -71,6 +88,11 @@ def mailbox_view(
         expiry=context.credential_expiries[name](),
         changing=record is not None and is_changing(record),
     )
+
+
+def is_held_by_operator(condition: MailboxCondition) -> bool:
+    """Return whether an operator holds it. A mailbox that is held for another cause has a time of its next login."""
+    return condition.health is Health.HELD and condition.until is None
 
 
 def is_changing(record: MailboxRecord) -> bool:

@@ -146,6 +146,11 @@ def byte_size(value: int) -> str:
     return f"{value} B" if value < 1024 else f"{value / 1024:.0f} KiB" if value < 2**20 else f"{value / 2**20:.1f} MiB"
 
 
+def addr_spec(sender: str) -> str:
+    """Return the address of a From field without its display name."""
+    return sender.rpartition("<")[2].removesuffix(">")
+
+
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(_HERE / "templates"),
     autoescape=True,
@@ -159,6 +164,7 @@ _ENVIRONMENT.filters |= {
     "timestamp": timestamp,
     "time_of_day": time_of_day,
     "ago": ago,
+    "addr_spec": addr_spec,
     "duration": duration,
     "number": number,
     "bounded_count": bounded_count,

@@ -7,12 +7,15 @@ from starlette.responses import Response
 from app import logs
 from app.console.email.content import structure
 from app.console.email.lookup import NO_EMAIL, email_id, find_email
-from app.console.email.timeline import timeline
+from app.console.email.timeline import is_accepted, timeline
 from app.console.request import ACTOR, ConsoleRequest, PageError
-from app.mail.lifecycle import Event, MessageState, RecipientState, sources
+from app.mail.lifecycle import WAITING_STATES, Event, LastEvent, MessageState, RecipientState, sources
+from app.mail.outcome.attempt import Phase
+from app.mail.outcome.verdict import Explanation
 from app.store import Store
 from app.store.queue.operator import is_scheduled
 from app.store.read.last_event import operator_event
+from app.store.read.status import DeliveryStatus
 from app.store.records import Change, Email
 
 MESSAGE_TRACE = "https://admin.exchange.microsoft.com/#/messagetrace"  # Microsoft Learn, Message trace in the new EAC
@@ -30,6 +33,14 @@ DONE = {
     "tested": "The test email is accepted. This page shows what becomes of it.",
     "late": "Nothing was done, because the state of the email has changed in the meantime.",
 }
+PHASES: Mapping[Phase, str] = {
+    **{phase: phase.upper() for phase in Phase},
+    Phase.CONNECT: "the connection",
+    Phase.GREETING: "the greeting",
+    Phase.CONTENT: "the transfer of the content",
+    Phase.DOT: "the end of the content",
+}
+HELD_FIX = "1. Search Message trace for its Message-ID. 2. If it is there, confirm the email; if not, retry it."
 COMMANDS = ("retry", "cancel", "confirm")  # of `postern emails`
 
 _ACTIONS: Mapping[str, tuple[Callable[..., Awaitable[Change | None]], Callable[..., None]]] = {
@@ -51,12 +62,16 @@ async def show_email(request: ConsoleRequest) -> Response:
         email=email,
         label=label,
         key=key and key.key,
+        why=Explanation(delivery.why.summary, HELD_FIX) if email.state is MessageState.HELD else delivery.why,
         delivery=delivery,
         steps=timeline(email, label, key.key.name if key else str(email.key_id), delivery),
         structure=await structure(request, email),
         actions=allowed_actions(email) | ({SEND_NOW} if is_scheduled(email, now) else set()),
         commands=COMMANDS,
         may_duplicate=may_duplicate(email),
+        needs_action=needs_action(email, label, delivery),
+        is_accepted=is_accepted,
+        phases=PHASES,
         message_trace=MESSAGE_TRACE,
         done=DONE.get(request.query.get("done", ""), ""),
     )
@@ -99,6 +114,12 @@ def allowed_actions(email: Email) -> set[str]:
         "confirm": email.state in sources(Event.CONFIRM),
     }
     return {action for action, allowed in possible.items() if allowed}
+
+
+def needs_action(email: Email, label: str, delivery: DeliveryStatus) -> bool:
+    """Return whether a person has to act: it failed, is held, or waits while no mailbox of its pool can send."""
+    blocked = email.state in WAITING_STATES and delivery.estimated_send_at is None
+    return blocked or label in (MessageState.HELD, LastEvent.FAILED, LastEvent.BOUNCED)
 
 
 def may_duplicate(email: Email) -> bool:

@@ -34,7 +34,8 @@ def _past(email: Email, label: str, key: str) -> Iterator[Step]:
         yield Step(email.created_at, "Scheduled")
     yield from map(_attempt, email.attempts)
     if email.ended_at is not None and email.state in ENDED_STATES:
-        yield Step(email.ended_at, label.replace("_", " ").capitalize(), kind=_KINDS.get(label, ""))
+        end = "sent" if label in _DELIVERIES else label  # the deliveries are steps of their own
+        yield Step(email.ended_at, end.replace("_", " ").capitalize(), kind=_KINDS.get(end, ""))
     for recipient in email.recipients:
         if recipient.delivery is not None:
             kind = _DELIVERIES.get(recipient.delivery.state, "warn")
@@ -49,7 +50,7 @@ def _past(email: Email, label: str, key: str) -> Iterator[Step]:
         yield Step(email.content_removed_at, "Content removed", "by retention or erasure")
 
 
-_KINDS = {"sent": "good", "delivered": "good", "failed": "bad", "bounced": "bad", "suppressed": "warn"}
+_KINDS = {"sent": "good", "failed": "bad"}
 
 
 def _attempt(attempt: AttemptRecord) -> Step:
@@ -59,8 +60,12 @@ def _attempt(attempt: AttemptRecord) -> Step:
     if attempt.in_doubt:
         return Step(attempt.started_at, title, f"{attempt.mailbox}: outcome unknown, because no reply came", "warn")
     reply = attempt.replies[-1] if attempt.replies else f"no reply: {attempt.failure or attempt.detail or ''}"
-    good = any(verdict.startswith("relayed") for verdict in attempt.verdicts.values())
-    return Step(attempt.started_at, title, f"{attempt.mailbox}: {reply}", "good" if good else "bad")
+    return Step(attempt.started_at, title, f"{attempt.mailbox}: {reply}", "good" if is_accepted(attempt) else "bad")
+
+
+def is_accepted(attempt: AttemptRecord) -> bool:
+    """Return whether Exchange accepted the email for a recipient."""
+    return any(verdict.startswith("relayed") for verdict in attempt.verdicts.values())
 
 
 def _next(email: Email, delivery: DeliveryStatus) -> Iterator[Step]:

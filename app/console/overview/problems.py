@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from app.console.mailbox_view import MailboxView, mailbox_path
-from app.console.overview.state import StoreState
+from app.console.mailbox_view import MailboxView, is_held_by_operator, mailbox_path
+from app.console.overview.state import StoreState, WebhookState
 from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
@@ -32,6 +32,7 @@ class CurrentProblem:
     link: str = ""
     link_text: str = ""
     mailbox: str = ""  # that a login may release
+    release_text: str = ""  # of the button for it
     holds_mail: bool = False  # emails wait because of it
 
 
@@ -93,15 +94,16 @@ def _mailbox_problems(mailboxes: Iterable[MailboxView]) -> Iterator[CurrentProbl
                 "Check that a Postern with the role `all` or `relay` runs on this database.",
             )
             yield CurrentProblem(Severity.ACTION, f"{mailbox.name} has no relay", explanation, holds_mail=True)
-        elif condition.health is not Health.OPEN and condition.explanation is not None:
+        elif condition.health is not Health.OPEN and mailbox.explanation is not None:
             held = condition.health is Health.HELD
             yield CurrentProblem(
                 Severity.CRITICAL if held else Severity.CALM,
                 f"{mailbox.name} {_condition_text(condition)}",
-                condition.explanation,
+                mailbox.explanation,
                 mailbox_path(mailbox.name),
                 "Open the mailbox",
                 mailbox=mailbox.name,
+                release_text=mailbox.release_text,
                 holds_mail=held,
             )
 
@@ -109,7 +111,7 @@ def _mailbox_problems(mailboxes: Iterable[MailboxView]) -> Iterator[CurrentProbl
 def _condition_text(condition: MailboxCondition) -> str:
     if condition.health is Health.PAUSED:
         return "pauses"
-    if condition.until is None:
+    if is_held_by_operator(condition):
         return "is held by an operator"
     return "cannot log in" if condition.during_login else "cannot send"
 
@@ -131,7 +133,7 @@ def _email_problems(state: StoreState) -> Iterator[CurrentProblem]:
         if number.number:
             explanation = Explanation(
                 cause,
-                "1. Open an email: its page has the reason and the fix. 2. Remove the cause. 3. Retry it.",
+                "Open an email: its page has the cause and the fix, and retries it.",
             )
             link = f"/emails?state={event}&q=since:1d"
             title = f"{_emails(number)} {event} in the last 24 hours"
@@ -141,20 +143,23 @@ def _email_problems(state: StoreState) -> Iterator[CurrentProblem]:
 def _webhook_problems(state: StoreState) -> Iterator[CurrentProblem]:
     for webhook_state in state.webhooks:
         if webhook_state.webhook.status is WebhookStatus.DISABLED and webhook_state.webhook.reason:
-            cause, fix = webhook_state.webhook.reason, "1. Check that its endpoint responds. 2. Enable the webhook."
-            yield _webhook(f"The webhook {webhook_state.address} is disabled", cause, fix)
+            cause, fix = webhook_state.webhook.reason, "Check that its endpoint responds, then enable the webhook."
+            yield _webhook(webhook_state, "is disabled", cause, fix)
         elif webhook_state.failing:
             last = webhook_state.failing[0].history[-1]
             gave_up = sum(delivery.state is DeliveryState.FAILED for delivery in webhook_state.failing)
-            cause = f"Its last response: {last.status or 'none'} {last.response}".rstrip() + "."
+            answer = f"Its last response was {last.status}" if last.status else "The last attempt got no response"
+            cause = f"{answer}{f' ({last.response})' if last.response else ''}."
+            fix = "Check that its endpoint responds with 2xx."
             if gave_up:
                 cause += f" {gave_up} of its latest events were given up."
-            fix = "1. Check that its endpoint responds with 2xx. 2. Replay the events that were given up."
-            yield _webhook(f"The webhook {webhook_state.address} does not accept its events", cause, fix)
+                fix += " Then send the failed events again."
+            yield _webhook(webhook_state, "does not accept its events", cause, fix)
 
 
-def _webhook(title: str, cause: str, fix: str) -> CurrentProblem:
-    return CurrentProblem(Severity.ACTION, title, Explanation(cause, fix), "/webhooks", "Open the webhooks")
+def _webhook(state: WebhookState, problem: str, cause: str, fix: str) -> CurrentProblem:
+    title, link = f"The webhook {state.address} {problem}", f"/webhooks/{state.webhook.id}"
+    return CurrentProblem(Severity.ACTION, title, Explanation(cause, fix), link, "Open the webhook")
 
 
 def _emails(count: BoundedCount) -> str:

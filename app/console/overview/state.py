@@ -47,11 +47,9 @@ class StoreState:
 
     @property
     def waiting(self) -> BoundedCount:
-        """Number of emails that wait for a mailbox. Held ones are among those that are late."""
-        queued, late, held = (
-            self.all[event] for event in (LastEvent.QUEUED, LastEvent.DELIVERY_DELAYED, MessageState.HELD)
-        )
-        return BoundedCount(max(0, queued.number + late.number - held.number), queued.more or late.more)
+        """Number of emails that wait for a mailbox."""
+        queued, late = self.all[LastEvent.QUEUED], self.all[LastEvent.DELIVERY_DELAYED]
+        return BoundedCount(queued.number + late.number, queued.more or late.more)
 
 
 async def load_state(context: ConsoleContext) -> StoreState:

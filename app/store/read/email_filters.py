@@ -53,6 +53,7 @@ def selection(values: Mapping[str, Any], key_id: UUID | None = None) -> Selectio
         key_id=key if key_id is None else key_id,
         state=MessageState.HELD if event is MessageState.HELD else values.get("state"),
         last_event=event if isinstance(event, LastEvent) else values.get("last_event"),
+        held=not isinstance(event, LastEvent),
         recipient=values.get("to"),
         recipient_prefix=values.get("to_prefix"),
         message_id=values.get("message_id"),

@@ -34,6 +34,7 @@ _REPORTED: Mapping[LastEvent | None, Set[DeliveryState]] = {
 COUNT_LIMIT = 1_000  # messages of one event; a larger number is reported as this one
 FIRST_SCAN = 200  # messages; a page that they do not fill is scanned again, up to its limit
 RARE = 1_000  # recipients with a prefix, up to which all of them are read
+_HELD = frozenset({MessageState.HELD})
 _DONE = frozenset({MessageState.DONE})  # most messages are: the index by key is smaller than this one
 
 
@@ -65,7 +66,7 @@ def list_emails(
 def count_by_event(
     connection: Connection, asked: Selection, now: float, limit: int = COUNT_LIMIT
 ) -> dict[MessageState | LastEvent, BoundedCount]:
-    """Return by event the number of messages of a selection, up to `limit` of each, whatever its own event is."""
+    """Return by display state the number of messages of a selection, up to `limit` of each, whatever its event is."""
     return {event: count(connection, _with_event(asked, event), now, limit) for event in last_event.EVENTS}
 
 
@@ -77,7 +78,7 @@ def count(connection: Connection, asked: Selection, now: float, limit: int = COU
 
 def _with_event(asked: Selection, event: MessageState | LastEvent) -> Selection:
     if isinstance(event, LastEvent):
-        return replace(asked, state=None, last_event=event)
+        return replace(asked, state=None, last_event=event, held=False)
     return replace(asked, state=event, last_event=None)
 
 
@@ -143,7 +144,10 @@ def _states(asked: Selection) -> frozenset[MessageState]:
     """Return the possible states; empty: all."""
     if asked.state is not None:
         return frozenset({asked.state})
-    return frozenset() if asked.last_event is None else last_event.STATES[asked.last_event]
+    if asked.last_event is None:
+        return frozenset()
+    states = last_event.STATES[asked.last_event]
+    return states if asked.held else states - _HELD
 
 
 def _in(states: Iterable[MessageState], *filters: ColumnElement[bool]) -> list[_IndexScan]:
@@ -203,6 +207,8 @@ def _conditions(asked: Selection, now: float) -> list[ColumnElement[bool]]:
         conditions.append(_unindexed(_m.state) == asked.state)
     if asked.last_event is not None:
         conditions.append(last_event.last_event_is(asked.last_event, _unindexed(_m.state), now))
+    if not asked.held:
+        conditions.append(_unindexed(_m.state) != MessageState.HELD)
     if asked.sender is not None:
         conditions.append(func.lower(_m.mail_from) == func.lower(asked.sender))
     if asked.tag is not None:

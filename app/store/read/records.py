@@ -34,6 +34,7 @@ class Selection:
     start: UUID = FIRST_ID  # first id, inclusive
     end: UUID = LAST_ID  # last id, exclusive
     scan_limit: int = SCAN_LIMIT
+    held: bool = True  # False: without held messages, as operators see an event
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ async def test_the_columns(harness: Harness, operator: Operator) -> None:
     """The name of the API key, the number of recipients, and the age with UTC on hover."""
     await harness.post(to=["ada@example.net", "bob@example.net", "eve@example.net"], scheduled_at="in 1 hour")
     shown = await operator.open("/emails")
-    assert "ada@example.net and 2 more" in shown
+    assert "ada@example.net +2 more" in shown
     assert "POSTERN_API_KEY" in shown
     assert re.search(r'<time datetime="[^"]+" title="[0-9: -]+ UTC" data-relative>\d+ s ago</time>', operator.page.text)
 

@@ -32,7 +32,7 @@ async def test_messages_are_listed_and_searched(sim: Simulator, http: httpx.Asyn
     await client.send(content(sender="ceo@contoso.com"))
     page = (await http.get("/")).text
     assert page.index('class="refused"') < page.index("Grüße")
-    assert "refused: 554 5.2.252" in page
+    assert "Refused: 554 5.2.252" in page
     assert "Grüße" in (await http.get("/", params={"q": "GRÜSSE"})).text
     assert "Grüße" in (await http.get("/", params={"q": "ada@"})).text
     nothing = (await http.get("/", params={"q": "<nobody>"})).text

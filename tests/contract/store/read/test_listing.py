@@ -199,15 +199,17 @@ async def test_the_filter_by_message_id(store: Store) -> None:
 
 
 async def test_the_numbers_by_event(store: Store) -> None:
-    """They equal the lists, and end at the limit."""
+    """They equal the lists of operators, in which each message has one event, and end at the limit."""
     await in_every_state(store)
     for asked in (Selection(), Selection(key_id=KEY), Selection(recipient_prefix="no@")):
         numbers = await store.count_by_event(asked, NOW)
         assert [*numbers] == [*EVENTS]
         held = await found(store, replace(asked, state=MessageState.HELD))
-        lists = {MessageState.HELD: held} | {e: await found(store, replace(asked, last_event=e)) for e in LastEvent}
+        others = {event: await found(store, replace(asked, last_event=event, held=False)) for event in LastEvent}
+        lists = {MessageState.HELD: held} | others
         assert {event: len(ids) for event, ids in lists.items()} == {event: n.number for event, n in numbers.items()}
         assert not any(number.more for number in numbers.values())
+        assert sum(number.number for number in numbers.values()) == (await store.count_emails(asked, NOW)).number
     assert await store.count_emails(Selection(), NOW) == (60, False)
     assert await store.count_emails(Selection(), NOW, limit=3) == (3, True)
     assert (await store.count_by_event(Selection(), NOW, limit=1))[LastEvent.FAILED] == (1, True)
