@@ -101,6 +101,7 @@ async def _until_stopped(
             )
         if graph:
             console.print(f"Graph    {graph.url}, message trace and mail folders, with the same app", soft_wrap=True)
+            console.print(f"fates    {control}/fates, what becomes of a recipient", soft_wrap=True)
         console.print(f"trust    {ca_file or control + '/ca.pem'}", soft_wrap=True)
 
     serving = asyncio.ensure_future(run_simulator(simulator, ports, entra=entra, graph=graph, ready=ready))

@@ -1,4 +1,4 @@
-"""HTTP control API of the simulator: recorded messages and sessions, fault script, accounts.
+"""HTTP control API of the simulator: recorded messages and sessions, fault script, fates of recipients, accounts.
 
 The inbox, for people, is at `/`. It has no authentication: run it only on a developer's machine or in CI.
 """
@@ -17,15 +17,20 @@ from app.simulator.inbox import inbox
 from app.simulator.message_view import details, summary
 from app.simulator.requests import Sim, message_of
 from app.simulator.server import Simulator
+from app.simulator.trace import MessageTrace, fate_routes
 
 _routes = APIRouter()
 
 
-def control_api(simulator: Simulator) -> FastAPI:
-    """Return the ASGI application. It must run in the event loop of the simulator."""
+def control_api(simulator: Simulator, trace: MessageTrace | None = None) -> FastAPI:
+    """Return the ASGI application. It must run in the event loop of the simulator.
+
+    `trace` None: without Microsoft Graph, so that there are no fates.
+    """
     app = FastAPI(title="Postern's Office 365 simulator")
-    app.state.simulator = simulator
+    app.state.simulator, app.state.trace = simulator, trace
     app.include_router(_routes)
+    app.include_router(fate_routes.routes)
     app.include_router(inbox)
     return app
 

@@ -34,7 +34,7 @@ async def run(
 
     `ready` is called once with the URL of the control API when all ports listen. Raises OSError, ListenError.
     """
-    http_server = HttpServer(control_api(simulator), ports.host, ports.control)
+    http_server = HttpServer(control_api(simulator, graph), ports.host, ports.control)
     async with AsyncExitStack() as stack:
         await simulator.start(ports.host, ports.smtp)
         stack.push_async_callback(simulator.stop)

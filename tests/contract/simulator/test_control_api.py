@@ -98,6 +98,11 @@ async def test_faults_can_be_set(sim: Simulator, http: httpx.AsyncClient, ready:
     assert (await http.get("/faults")).json() == []
 
 
+async def test_without_graph_there_are_no_fates(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/fates")
+    assert (answer.status_code, "--graph" in answer.json()["detail"]) == (404, True)
+
+
 async def test_accounts_and_the_certificate(sim: Simulator, http: httpx.AsyncClient, clients: list[Client]) -> None:
     """A new mailbox can log in immediately; a client that trusts ca.pem can connect."""
     new = {"address": "other@contoso.com", "password": "p", "send_as": ["*"]}

@@ -1,7 +1,12 @@
 """Simulated message trace of Microsoft Graph: rows, filters, pages, throttling and permissions, by plain HTTP."""
 
 from datetime import UTC, datetime
+from typing import Any
 
+import httpx
+import pytest
+
+from app.simulator.control_api import control_api
 from app.simulator.trace import Step
 from tests.contract.simulator.graph import NETWORK_ID, TRACES, Graph
 
@@ -98,6 +103,48 @@ async def test_scripted_failures_and_the_services_clock(graph: Graph) -> None:
     assert (failed.status_code, failed.headers["Retry-After"]) == (503, "7")
     graph.trace.ahead = 3600.0
     assert (await graph.get()).headers["Date"] != failed.headers["Date"]
+
+
+async def test_fates_are_set_by_http(graph: Graph) -> None:
+    """Before or after the message; steps are in the order of their times, and removed ones have no effect any more."""
+    address, failed = "Ada@example.net", {"status": "failed", "after": 60, "code": "5.1.1", "text": "User unknown"}
+    transport = httpx.ASGITransport(app=control_api(graph.sim, graph.trace))
+    async with httpx.AsyncClient(transport=transport, base_url="http://control.example") as control:
+        await graph.accept("ada@example.net", "bob@example.net", "lost@example.net")
+        one = {"recipient": address, "steps": [failed, {"status": "pending"}]}
+        several = [{"recipient": "bob@example.net", "steps": []}, {"recipient": "lost@example.net", "steps": [failed]}]
+        assert (await control.post("/fates", json=one)).status_code == 201
+        assert (await control.post("/fates", json=several)).status_code == 201
+        assert await graph.statuses() == {"ada@example.net": "pending"}
+        graph.clock.jump(61)
+        assert await graph.statuses() == {"ada@example.net": "failed", "lost@example.net": "failed"}
+        shown = (await control.get("/fates")).json()
+        assert [fate["recipient"] for fate in shown] == ["ada@example.net", "bob@example.net", "lost@example.net"]
+        assert [step["status"] for step in shown[0]["steps"]] == ["pending", "failed"]
+        await control.delete("/fates", params={"recipient": address})
+        assert (await graph.statuses())["ada@example.net"] == "delivered"
+        await control.delete("/fates")
+        assert await graph.statuses() == {"ada@example.net": "delivered", "bob@example.net": "delivered"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"recipient": "ada", "steps": []},
+        {"recipient": "ada@example.net"},
+        {"recipient": "ada@example.net", "steps": [{"status": ""}]},
+        {"recipient": "ada@example.net", "steps": [{"status": "failed", "code": "five"}]},
+        {"recipient": "ada@example.net", "steps": [{"status": "failed", "text": "a\r\nb"}]},
+        {"recipient": "ada@example.net", "steps": [{"status": "failed", "before": 1}]},
+    ],
+)
+async def test_a_wrong_fate_sets_none(graph: Graph, wrong: dict[str, Any]) -> None:
+    right = {"recipient": "bob@example.net", "steps": []}
+    transport = httpx.ASGITransport(app=control_api(graph.sim, graph.trace))
+    async with httpx.AsyncClient(transport=transport, base_url="http://control.example") as control:
+        assert (await control.post("/fates", json=[right, wrong])).status_code == 422
+        assert (await control.post("/fates", json=wrong)).status_code == 422
+        assert (await control.get("/fates")).json() == []
 
 
 async def test_rows_of_accepted_mail(graph: Graph) -> None:
