@@ -18,7 +18,7 @@ from app.smtp.auth.credentials import Credentials, Password
 from app.smtp.handshake import Refusal, Session, Upstream, open_session
 from app.smtp.login_gate import LoginGate
 from app.smtp.pool import SessionPool
-from app.smtp.timeouts import Timeouts
+from app.smtp.protocol import Timeouts
 
 
 class MailboxFactory:

@@ -6,7 +6,7 @@ from app.clock import Clock
 from app.mail.message.address import Address
 from app.smtp.auth.credentials import Credentials
 from app.smtp.handshake import Upstream
-from app.smtp.timeouts import Timeouts
+from app.smtp.protocol import Timeouts
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from app.mail import office365
 from app.mail.office365 import entra
 from app.mail.office365.fixes import ENABLE_SMTP, NOTHING
-from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
-from app.mail.outcome.reply import EnhancedStatus, Reply
+from app.mail.outcome.attempt import Attempt, EnhancedStatus, Failure, FailureKind, Phase, Reply
 from app.mail.outcome.rule import (
     ANY,
     AUTH,
@@ -224,7 +223,22 @@ def judge(attempt: Attempt, addresses: Iterable[str]) -> dict[str, Verdict]:
 
 def judge_reply(phase: Phase, reply: Reply) -> Verdict:
     """Return the verdict of the rule that applies to the reply. The last default matches every reply."""
-    return _rule(phase, reply).verdict(reply)
+    rule = _rule(phase, reply)
+    return Verdict(
+        rule.action,
+        rule.scope,
+        rule.explanation,
+        rule.name,
+        str(reply),
+        False,
+        rule.delay,
+        rule.pause,
+        rule.hold,
+        rule.reduce_concurrency,
+        rule.lockout_class,
+        rule.known,
+        rule.confidence,
+    )
 
 
 def judge_failure(failure: Failure) -> Verdict:

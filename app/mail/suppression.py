@@ -9,8 +9,7 @@ from uuid import UUID
 
 from app.frozen import frozen
 from app.mail.office365.bounces.lookup import may_suppress
-from app.mail.outcome.attempt import Attempt, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.mail.times import DAY, iso
 
 BOUNCE_WINDOW = 1.0 * DAY  # seconds within which several bounces of an address count together

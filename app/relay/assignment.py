@@ -14,7 +14,7 @@ from app.background import wait
 from app.clock import Clock
 from app.mail.outcome.verdict import LoginMethod
 from app.mail.times import DAY
-from app.relay.leases import CLOCK_STEP, LEASE_SECONDS, Leases
+from app.relay.claims import CLOCK_STEP, LEASE_SECONDS, Leases
 from app.relay.mailbox import DailyQuota, Mailbox, RelayLimits
 from app.relay.wakeups import PoolWakeups
 from app.relay.worker import MailboxWorker

@@ -18,7 +18,7 @@ from app.background import run_periodically
 from app.clock import Clock
 from app.mail.outcome.verdict import LoginMethod
 from app.relay.assignment import MailboxAssignment, MailboxSpec
-from app.relay.leases import RENEW_INTERVAL, Leases
+from app.relay.claims import RENEW_INTERVAL, Leases
 from app.relay.mailbox import LimitUsage, Mailbox, RelayLimits
 from app.relay.rebalance import rebalance
 from app.relay.tenant_quota import TenantQuota

@@ -3,7 +3,8 @@
 The rules of the condition are in app/mail/mailbox_health.py; this module applies clock, windows and circuit breaker.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -15,10 +16,9 @@ from app.mail.explain import fill_placeholders
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.office365.limits import MailboxLimits
 from app.mail.outcome.attempt import Attempt
-from app.mail.outcome.verdict import LoginMethod, Verdict
+from app.mail.outcome.verdict import Action, Explanation, LoginMethod, Verdict
 from app.mail.policy import explain_for_login
 from app.mail.times import DAY, MINUTE
-from app.relay.circuit_breaker import COOLDOWN, CircuitBreaker
 from app.relay.sliding_window import SlidingWindow
 from app.store.mailboxes.records import HoldRequest
 
@@ -26,6 +26,11 @@ from app.store.mailboxes.records import HoldRequest
 # because when the day's recipients are used up the next one is hours away.
 _MINUTE_RESERVE_DIVISOR = 6
 DAILY_RESERVE_DIVISOR = 50
+
+# Of the circuit breaker.
+DISTINCT_MESSAGES = 3  # messages
+FAILURE_WINDOW = 600.0  # seconds
+COOLDOWN = 1800.0  # seconds of the pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +224,43 @@ class Mailbox:
         self._messages.end(now)
         for day in self._days:
             day.end(now, recipients)
+
+
+class CircuitBreaker:
+    """Recent errors of one mailbox by class, since its last relayed message. In memory only.
+
+    After repeated permanent errors of one kind Exchange refuses all SMTP AUTH submissions of a mailbox for an
+    unpublished time of about 24 hours ("Fix continuous error throttling for SMTP AUTH submissions", Microsoft
+    Learn). The breaker pauses the mailbox before that.
+    """
+
+    def __init__(self) -> None:
+        self._errors: defaultdict[str, dict[UUID, float]] = defaultdict(dict)
+
+    def observe(self, message: UUID, verdicts: Iterable[Verdict], now: float) -> Explanation | None:
+        """Count the verdicts of one message; return the reason to pause if they trip the breaker."""
+        for verdict in verdicts:
+            if verdict.action is Action.RELAYED:
+                self._errors.clear()
+            elif verdict.lockout_class and self._count(verdict.lockout_class, message, now) >= DISTINCT_MESSAGES:
+                self._errors.clear()
+                return _explanation(verdict)
+        return None
+
+    def _count(self, kind: str, message: UUID, now: float) -> int:
+        errors = self._errors[kind]
+        errors[message] = now
+        for old in [id for id, at in errors.items() if at < now - FAILURE_WINDOW]:
+            del errors[old]
+        return len(errors)
+
+
+def _explanation(verdict: Verdict) -> Explanation:
+    return Explanation(
+        f"{DISTINCT_MESSAGES} messages in a row got the same error, and Exchange locks out a mailbox that repeats it. "
+        f"{verdict.explanation.summary}",
+        verdict.explanation.fix,
+    )
 
 
 def daily_quota(recipients: int) -> SlidingWindow:

@@ -14,11 +14,9 @@ from app.clock import Clock
 from app.mail.mailbox_health import MailboxCondition
 from app.mail.message.message import Lane
 from app.mail.policy import judge
-from app.relay import reporting
-from app.relay.delivery import Finished, attempt_delivery, attempt_login, evaluate
-from app.relay.leases import Leases
+from app.relay.claims import Leases, PrefetchBuffer
+from app.relay.delivery import Finished, attempt_delivery, attempt_login, evaluate, record_settled, record_verdicts
 from app.relay.mailbox import Headroom, Mailbox
-from app.relay.prefetch import PrefetchBuffer
 from app.relay.wakeups import POLL_INTERVAL, PoolWakeups
 from app.smtp.pool import SessionPool
 from app.store import Store, StoreUnavailableError
@@ -186,7 +184,7 @@ class MailboxWorker:
         self._mailbox.observe(claimed.id, attempt, [*finished.verdicts.values()])
         if self._mailbox.condition != self._saved_condition:
             self._apply_condition()
-        reporting.record_verdicts(finished)
+        record_verdicts(finished)
         return finished
 
     # 3. Settle: store the outcome under the message's lease.
@@ -217,7 +215,7 @@ class MailboxWorker:
             logs.store_failed("settle", error, email=finished.claimed.id)
             stored = await self._settle_again(finished)
         if stored:
-            reporting.record_settled(finished)
+            record_settled(finished)
         else:
             logs.lease_lost(finished.claimed.id, mailbox=finished.claimed.mailbox, where="at settling")
 

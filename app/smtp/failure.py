@@ -4,8 +4,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 
-from app.mail.outcome.attempt import Failure, FailureKind, Line, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Failure, FailureKind, Line, Phase, Reply
 
 
 class ProtocolError(Exception):

@@ -18,18 +18,15 @@ from typing import cast
 
 import aiosmtplib
 
-from app.mail.outcome.attempt import FailureKind, Line, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import FailureKind, Line, Phase, Reply
 from app.smtp import tls
 from app.smtp.auth.credentials import Credentials, LoginSecret, Mechanism
 from app.smtp.auth.failure import CredentialError
 from app.smtp.failure import ConnectionLostError, classify, session_error
 from app.smtp.happy_eyeballs import connect
-from app.smtp.phase_timer import PhaseTimer
-from app.smtp.protocol import SmtpChannel, readable
+from app.smtp.protocol import SmtpChannel, Timeouts, readable
 from app.smtp.session import Session
-from app.smtp.timeouts import Timeouts
-from app.smtp.transcript import Transcript, mask
+from app.smtp.transcript import PhaseTimer, Transcript, mask
 
 __all__ = [
     "Refusal",

@@ -1,4 +1,4 @@
-"""SMTP replies and writes on an open transport: parser (RFC 5321 §4.2) and channel with flow control.
+"""SMTP replies and writes on an open transport: parser (RFC 5321 §4.2), channel with flow control, and timeouts.
 
 A lost channel stays lost; replies received before the loss can still be read.
 """
@@ -8,9 +8,9 @@ import contextlib
 import socket
 import struct
 from collections import deque
+from dataclasses import dataclass
 
-from app.mail.outcome.attempt import FailureKind
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import FailureKind, Reply
 from app.smtp.failure import ConnectionLostError, ProtocolError
 
 MAX_LINE_BYTES = 8 * 1024  # RFC 5321 §4.5.3.1.5 says 512, but diagnostics of Exchange are longer
@@ -19,6 +19,31 @@ MAX_REPLY_LINES = 100
 _CACHED_REPLIES = 16
 _READ_BUFFER_BYTES = 16 * 1024
 _LINGER_RESET = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Timeouts in seconds (RFC 5321 §4.5.3.2, shorter where Exchange Online replies fast), each for one reply.
+
+    `connect` is for one address, `stall` for a full send buffer.
+    """
+
+    connect: float = 15.0
+    greeting: float = 30.0
+    ehlo: float = 30.0
+    starttls: float = 30.0  # the reply and the handshake
+    auth: float = 60.0  # Exchange delays the reply to a rejected login by about 5 s
+    mail: float = 60.0
+    rcpt: float = 60.0
+    data: float = 120.0
+    stall: float = 180.0
+    dot: float = 600.0  # RFC 5321 §4.5.3.2.6; a shorter timeout causes duplicates
+    min_upload_rate: float = 50_000.0  # bytes per second; data in kernel buffers delays the reply
+    quit: float = 5.0
+
+    def final_reply(self, size: int) -> float:
+        """Return the timeout of the reply to the final dot for `size` bytes of content."""
+        return self.dot + size / self.min_upload_rate
 
 
 class ReplyParser:

@@ -1,4 +1,4 @@
-"""SMTP mail transactions (RFC 5321 §3.3): MAIL, RCPT, DATA, content, final dot.
+"""SMTP mail transactions (RFC 5321 §3.3): MAIL, RCPT, DATA, dot-stuffed content, final dot.
 
 With PIPELINING (RFC 2920) a transaction takes two round trips on an open session.
 
@@ -10,19 +10,17 @@ Rule 3: a transaction that ends without a reply to the dot closes the connection
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from app.mail.message.message import Envelope
-from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Line, Phase
-from app.mail.outcome.reply import Reply
-from app.smtp.dot_stuffing import stuffed_chunks
+from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Line, Phase, Reply
 from app.smtp.failure import ConnectionLostError, SessionError
-from app.smtp.phase_timer import PhaseTimer
-from app.smtp.protocol import SmtpChannel
-from app.smtp.timeouts import Timeouts
-from app.smtp.transcript import Transcript
+from app.smtp.protocol import SmtpChannel, Timeouts
+from app.smtp.transcript import PhaseTimer, Transcript
 
 BeforeDot = Callable[[], Awaitable[bool]]
+CHUNK_BYTES = 64 * 1024  # of content before dot-stuffing; a large message is never copied as a whole
+_LF = 0x0A
 _GO_AHEAD = 354
 _CLOSING = 421
 _REFUSAL = 400
@@ -306,3 +304,28 @@ def _encoded(*commands: str) -> bytes:
     if text.count("\n") != len(commands) or text.count("\r") != len(commands):
         raise ValueError("an address contains a line end")
     return text.encode()
+
+
+def stuffed_chunks(content: bytes, size: int = CHUNK_BYTES) -> Iterator[bytes | memoryview]:
+    """Yield the chunks to write, dot-stuffed (RFC 5321 §4.5.2), with the final dot. `size` is at least 2.
+
+    A dot is doubled after every LF, not only after CRLF, so that no server reads a bare LF and a dot as the end of the
+    content (SMTP smuggling). For content with CRLF lines only, the result is the same.
+    """
+    start = 0
+    dotted = content.startswith(b".") or b"\n." in content
+    view = memoryview(content)
+    while start + size < len(content):
+        end = start + size
+        if content[end - 1] == _LF:
+            end -= 1  # keep LF and a following dot in one chunk
+        yield _stuffed(content[start:end], first=not start) if dotted else view[start:end]
+        start = end
+    last = content[start:]
+    ending = b".\r\n" if not content or content.endswith(b"\r\n") else b"\r\n.\r\n"
+    yield (_stuffed(last, first=not start) if dotted else last) + ending
+
+
+def _stuffed(chunk: bytes, *, first: bool) -> bytes:
+    stuffed = chunk.replace(b"\n.", b"\n..")
+    return b"." + stuffed if first and chunk.startswith(b".") else stuffed

@@ -1,10 +1,13 @@
-"""Transcript of an SMTP session for people: limited in lines and length, without content; and the mask of secrets."""
+"""Record of an SMTP session: its transcript for people, limited and without content and secrets, and the durations of
+its phases for metrics and traces.
+"""
 
 import re
 from collections.abc import Iterable
+from time import perf_counter
 
-from app.mail.outcome.attempt import Line
-from app.mail.outcome.reply import Reply
+from app import metrics, tracing
+from app.mail.outcome.attempt import Line, Phase, Reply
 
 _FIRST_LINES = 60
 _LAST_LINES = 40  # with the final reply
@@ -45,3 +48,26 @@ def mask(text: str, secrets: Iterable[str]) -> str:
     for secret in whole:
         text = text.replace(secret, _MASK)
     return _WORD.sub(lambda word: _MASK if any(word.group() in secret for secret in whole) else word.group(), text)
+
+
+class PhaseTimer:
+    """Current phase of a session and its start. Call `stop` at the end of the session."""
+
+    __slots__ = ("_since", "phase")
+
+    def __init__(self, phase: Phase) -> None:
+        self.phase = phase
+        self._since = perf_counter()
+
+    def enter(self, phase: Phase) -> None:
+        """Change to this phase; do nothing if it is the current one."""
+        if phase is not self.phase:
+            self.stop()
+            self.phase = phase
+
+    def stop(self) -> None:
+        """Record the duration of the current phase."""
+        now = perf_counter()
+        metrics.phase_took(self.phase, now - self._since)
+        tracing.phase(self.phase, self._since, now)
+        self._since = now

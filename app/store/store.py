@@ -46,7 +46,7 @@ from app.store.queue import (
     settle,
 )
 from app.store.queue.fair_queue import LaneKey
-from app.store.queue.in_flight import AttemptResult, Mark
+from app.store.queue.settle import AttemptResult, Mark
 from app.store.read import backlog, listing, mailbox_usage, messages, queue_position, status
 from app.store.read.records import Backlog, BoundedCount, MessagePage, QueuePosition, Selection, SendHistory
 from app.store.records import (

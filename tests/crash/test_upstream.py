@@ -15,7 +15,7 @@ from app import mailbox_factory
 from app.clock import Clock
 from app.simulator import Drop, Endless, Fault, Garbage, Half, LongLine, Point, Reset, Say, Silence, Simulator
 from app.simulator.faults.actions import FaultAction
-from app.smtp.timeouts import Timeouts
+from app.smtp.protocol import Timeouts
 from tests.crash.conftest import Figure, Scale
 from tests.crash.kill_loop import ends_of
 from tests.crash.verification import Received, Verification, verify

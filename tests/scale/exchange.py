@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from app.clock import Clock
 from app.mail.message.message import Envelope
-from app.mail.outcome.attempt import Attempt, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.smtp.handshake import Session
 from app.smtp.pool import SessionPool
 from app.smtp.session import BeforeDot

@@ -15,7 +15,7 @@ from app.simulator import Account, ExchangeLimits, Simulator
 from app.smtp import tls
 from app.smtp.auth.credentials import Password
 from app.smtp.handshake import Refusal, Session, Upstream, open_session
-from app.smtp.timeouts import Timeouts
+from app.smtp.protocol import Timeouts
 from tests.smtp.scripted_server import Script, ScriptedServer
 
 MAILBOX = "noreply@contoso.com"

@@ -28,7 +28,7 @@ from app.mail.policy import judge_reply
 from app.smtp.auth.credentials import LoginSecret, Mechanism, Password
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session, open_session
-from app.smtp.timeouts import Timeouts
+from app.smtp.protocol import Timeouts
 from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, Connections, allow_dot
 from tests.smtp.scripted_server import ScriptedConnection
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.smtp.dot_stuffing import stuffed_chunks
+from app.smtp.session import stuffed_chunks
 
 LINES = st.lists(st.text("a.\r\u00e9", max_size=6).map(lambda text: text.replace("\r", "").encode()), max_size=12)
 CONTENTS = LINES.map(lambda lines: b"".join(line + b"\r\n" for line in lines))

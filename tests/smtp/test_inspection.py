@@ -11,8 +11,7 @@ from app.mail.outcome.attempt import FailureKind, Phase
 from app.simulator import ServerProfile, Simulator
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, ServerInfo, TlsInfo, Upstream, greet, inspect_certificate
-from app.smtp.protocol import MAX_LINE_BYTES
-from app.smtp.timeouts import Timeouts
+from app.smtp.protocol import MAX_LINE_BYTES, Timeouts
 from tests.smtp.conftest import MAILBOX, Connections
 from tests.smtp.scripted_server import PLAIN, SECURE, Script, ScriptedConnection
 from tests.waiting import until

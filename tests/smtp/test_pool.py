@@ -12,7 +12,7 @@ from app.simulator import Call, Drop, ExchangeLimits, Fault, Point, Reset, Say, 
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session, Upstream, open_session
 from app.smtp.pool import SessionPool
-from app.smtp.timeouts import Timeouts
+from app.smtp.protocol import Timeouts
 from tests.smtp.conftest import (
     CONTENT,
     CREDENTIALS,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.outcome.reply import EnhancedStatus, Reply
+from app.mail.outcome.attempt import EnhancedStatus, Reply
 from app.smtp.failure import ProtocolError
 from app.smtp.protocol import MAX_LINE_BYTES, MAX_REPLY_LINES, ReplyParser
 

@@ -32,8 +32,7 @@ from app.mail.message.html_to_text import text_from_html
 from app.mail.message.message import Attachment
 from app.mail.ndr.parse import parse as parse_report
 from app.mail.office365.bounces.lookup import explain_bounce
-from app.mail.outcome.attempt import Attempt, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.mail.policy import judge
 from app.mail.webhook import rules
 from app.simulator.protocol import arguments, content

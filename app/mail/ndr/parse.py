@@ -12,7 +12,7 @@ from email.parser import HeaderParser
 from itertools import islice
 
 from app.frozen import frozen
-from app.mail.outcome.reply import EnhancedStatus
+from app.mail.outcome.attempt import EnhancedStatus
 
 MAX_SIZE = 1024 * 1024  # bytes; Exchange encloses the returned message, whose headers come first
 MAX_HEADER = 64 * 1024  # bytes of one block of headers

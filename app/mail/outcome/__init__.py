@@ -1,3 +1,3 @@
-"""Delivery attempts (`attempt`), SMTP replies (`reply`), policy rules (`rule`), the steps of their fixes (`steps`), and
-verdicts (`verdict`).
+"""Delivery attempts and SMTP replies (`attempt`), verdicts (`verdict`), policy rules (`rule`), and the steps of their
+fixes (`steps`).
 """

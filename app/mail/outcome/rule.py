@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from app.mail.outcome.attempt import Phase
-from app.mail.outcome.reply import EnhancedStatus, Reply
-from app.mail.outcome.verdict import Action, Confidence, Explanation, LoginMethod, Responsible, Scope, Verdict
+from app.mail.outcome.attempt import EnhancedStatus, Phase, Reply
+from app.mail.outcome.verdict import Action, Confidence, Explanation, LoginMethod, Responsible, Scope
 
 BEFORE_AUTH = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS})
 AUTH = frozenset({Phase.AUTH})
@@ -106,24 +105,6 @@ class Rule:
     def matches_text(self, phase: Phase, normalized: NormalizedReply) -> bool:
         """Return True if the reply has a sentence of `text`. The caller has compared the code."""
         return phase in self.phases and _has(normalized, self.text) and not _has(normalized, self.none_of)
-
-    def verdict(self, reply: Reply) -> Verdict:
-        """Return the verdict on the reply."""
-        return Verdict(
-            self.action,
-            self.scope,
-            self.explanation,
-            self.name,
-            str(reply),
-            False,
-            self.delay,
-            self.pause,
-            self.hold,
-            self.reduce_concurrency,
-            self.lockout_class,
-            self.known,
-            self.confidence,
-        )
 
     def _matches_status(self, normalized: NormalizedReply) -> bool:
         qualified = bool(self.all_of or self.any_of or self.exception)

@@ -11,6 +11,7 @@ stalled_backends.py).
 
 import os
 from collections.abc import Sequence
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
-from app.store.db.json_text import as_json
+from app.store.db.text import as_json
 from app.store.errors import StoreUnreachableError
 
 READ_CONNECTIONS = 4  # connections that read at the same time
@@ -146,7 +147,7 @@ def _sqlite(url: URL, pragmas: dict[str, str], begin: str, **options: Any) -> En
     engine = _engine(url, {"timeout": _BUSY, "isolation_level": None}, options)
     _configure(engine, [f"PRAGMA {name}={value}" for name, value in pragmas.items()])
     # The event "begin" would cost more than the statement itself.
-    setattr(engine.dialect, "do_begin", lambda connection: connection.execute(begin))  # noqa: B010
+    setattr(engine.dialect, "do_begin", methodcaller("execute", begin))  # noqa: B010
     return engine
 
 

@@ -13,10 +13,8 @@ from app.mail.lifecycle import EXPIRED, ActiveMessage, Event, MessageState, Reci
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
 from app.store.db.batch import per_argument
-from app.store.queue import in_flight
 from app.store.queue.claim import pending
-from app.store.queue.in_flight import AttemptResult
-from app.store.queue.settle import settle
+from app.store.queue.settle import AttemptResult, find_marked, settle
 from app.store.records import AttemptLog
 from app.store.schema import ACTIVE, WAITING, attempts, messages, owners, recipients
 from app.store.webhooks import outbox
@@ -106,7 +104,7 @@ def requeue(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], expir
     """Settle the locked rows of OPEN_ATTEMPTS: by their outcome if it is known, else like a lost connection."""
     if not rows:
         return []
-    marked = in_flight.find(connection, rows)  # after the lock: no mark is written meanwhile
+    marked = find_marked(connection, rows)  # after the lock: no mark is written meanwhile
     addresses = pending(connection, [row.id for row in rows])
     known = {id for id, result in marked.items() if result is not None}
     results = [marked.get(row.id) or _lost(row, row.id in marked, addresses[row.id], expired) for row in rows]

@@ -2,31 +2,63 @@
 
 Each changes a message only while the caller's lease is the stored one. Settlements are computed in
 app/mail/lifecycle.py and written unchanged; bounces are recorded, and the webhook events of ended messages written.
+
+A settlement touches some ten pages, most of which neighbouring settlements share. So it may wait for others, while its
+outcome is durable in the table `in_flight`, beside the mark of the next message: at any time each session has at most
+one message whose outcome only memory has. A recovery settles what has an outcome (`find_marked`), and the other
+messages with a mark are in doubt.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import Boolean, Connection, Integer, bindparam, case, delete, or_, select, update
 
 from app.frozen import frozen
-from app.mail.lifecycle import Event, MessageState, next_state
-from app.mail.suppression import SeenBy
-from app.store.db.prepared import PreparedStatement
-from app.store.queue import in_flight
-from app.store.queue.in_flight import (
-    AttemptResult,
-    LeaseProof,
-    Mark,
-    explanation_values,
-    recipient_values,
-    record_values,
-)
-from app.store.records import Claimed
-from app.store.schema import ACTIVE, attempts, messages, recipients
+from app.mail.lifecycle import Event, MessageState, RecipientOutcome, RecipientState, Settlement, next_state
+from app.mail.outcome.attempt import FailureKind, Line, Phase
+from app.mail.outcome.verdict import Explanation
+from app.mail.suppression import Bounce, SeenBy
+from app.store.db.dialect import upsert
+from app.store.db.prepared import IN_WIDTH, PreparedStatement, in_lists
+from app.store.db.text import storable
+from app.store.records import AttemptLog, Claimed
+from app.store.schema import ACTIVE, attempts, in_flight, messages, recipients
 from app.store.suppressions.bounces import BounceReport, record_bounces
 from app.store.webhooks import outbox
+
+
+class LeaseProof(Protocol):
+    """Id, lease and attempt number of a claimed message: a Claimed, or a row of an expired lease."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def lease(self) -> UUID: ...
+    @property
+    def number(self) -> int: ...
+
+
+@frozen
+class AttemptResult:
+    """Outcome of one attempt: its settlement and its log.
+
+    `suppression_lifetime`: seconds that an address is suppressed because of a bounce; None: no end.
+    """
+
+    claim: LeaseProof
+    settlement: Settlement
+    record: AttemptLog
+    suppression_lifetime: float | None = None
+
+
+@frozen
+class Mark:
+    """Message whose final dot may be sent, with the outcomes of earlier attempts that no commit has yet."""
+
+    claimed: Claimed
+    outcomes: Sequence[AttemptResult] = ()
 
 
 @frozen
@@ -37,10 +69,10 @@ class Renewal:
     until: float
 
 
-_m, _r, _a = messages.c, recipients.c, attempts.c
+_m, _r, _a, _f = messages.c, recipients.c, attempts.c, in_flight.c
 
-_THIS_ATTEMPT = (_a.message_id == bindparam("of"), _a.number == bindparam("nth"))
-_FENCE = (ACTIVE, _m.id == bindparam("of"), _m.lease == bindparam("token"))
+_THIS_ATTEMPT = (_a.message_id == bindparam("message"), _a.number == bindparam("attempt"))
+_FENCE = (ACTIVE, _m.id == bindparam("message"), _m.lease == bindparam("token"))
 
 _END_ATTEMPT = PreparedStatement(
     update(attempts).where(*_THIS_ATTEMPT),
@@ -60,7 +92,8 @@ _SETTLE = PreparedStatement(
     sets=("state", "due_at", "ended_at", "explanation"),
 )
 _SETTLE_RECIPIENT = PreparedStatement(
-    update(recipients).where(_r.message_id == bindparam("of"), _r.address == bindparam("to")), sets=("state", "reply")
+    update(recipients).where(_r.message_id == bindparam("message"), _r.address == bindparam("recipient")),
+    sets=("state", "reply"),
 )
 _GIVE_BACK = PreparedStatement(
     update(messages)
@@ -82,12 +115,34 @@ _HELD_LEASES = (
     .order_by(_m.id)  # locked in one order everywhere
     .with_for_update()
 )
-_RENEW = update(messages).where(_m.id == bindparam("of"))
+_RENEW = update(messages).where(_m.id == bindparam("message"))
 
 
-def mark_dot(connection: Connection, batch: Sequence[Mark]) -> list[bool]:
-    """Record that the final dot may be sent; return for each whether the lease is still held."""
-    return in_flight.write(connection, batch)
+def _write_mark(dialect: str) -> Any:
+    statement = upsert(dialect, in_flight).from_select(
+        ["message_id", "lease", "outcome"],
+        # Locked, so that a recovery, which skips locked messages, sees every mark of those it takes.
+        select(_m.id, _m.lease, bindparam("outcome", type_=_f.outcome.type)).where(*_FENCE).with_for_update(),
+    )
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[_f.message_id], set_={"lease": new.lease, "outcome": new.outcome}
+    )
+
+
+_WRITE_MARK = PreparedStatement(_write_mark)
+_IDS = [bindparam(f"id{place}", type_=_f.message_id.type) for place in range(IN_WIDTH)]
+_FIND_MARKS = PreparedStatement(select(_f.message_id, _f.lease, _f.outcome).where(_f.message_id.in_(_IDS)))
+_REMOVE_MARKS = PreparedStatement(delete(in_flight).where(_f.message_id.in_(_IDS)))
+
+
+def mark_dot(connection: Connection, marks: Sequence[Mark]) -> list[bool]:
+    """Record that the final dots may be sent, and outcomes; return for each mark whether its lease is still held."""
+    rows = [_mark_row(mark.claimed, None) for mark in marks]
+    rows += [_mark_row(result.claim, _outcome_values(result)) for mark in marks for result in mark.outcomes]
+    order = sorted(range(len(rows)), key=lambda place: rows[place]["message"])  # locked in one order everywhere
+    held = dict(zip(order, _WRITE_MARK.run_each(connection, [rows[place] for place in order]), strict=True))
+    return [held[place] for place in range(len(marks))]
 
 
 def settle(connection: Connection, batch: Sequence[AttemptResult]) -> list[bool]:
@@ -96,8 +151,8 @@ def settle(connection: Connection, batch: Sequence[AttemptResult]) -> list[bool]
     held = dict(zip(order, _SETTLE.run_each(connection, [_message_row(batch[place]) for place in order]), strict=True))
     written = [batch[place] for place in order if held[place]]
     if written:
-        _END_ATTEMPT.run(connection, [{**_this(one.claim), **record_values(one.record)} for one in written])
-        in_flight.remove(connection, [one.claim.id for one in written])
+        _END_ATTEMPT.run(connection, [{**_this(one.claim), **_record_values(one.record)} for one in written])
+        _remove_marks(connection, [one.claim.id for one in written])
     outcomes = [row for one in written for row in _recipient_rows(one)]
     if outcomes:
         _SETTLE_RECIPIENT.run(connection, outcomes)
@@ -115,7 +170,7 @@ def give_back(connection: Connection, batch: Sequence[Sequence[Claimed]]) -> lis
     undone = [_this(one) for one, held in zip(claimed, mine, strict=True) if held]
     if undone:
         _DELETE_ATTEMPT.run(connection, undone)
-        in_flight.remove(connection, [one["of"] for one in undone])
+        _remove_marks(connection, [one["message"] for one in undone])
     return [None] * len(batch)
 
 
@@ -124,32 +179,40 @@ def renew(connection: Connection, batch: Sequence[Renewal]) -> list[set[UUID]]:
     return [_renew(connection, renewal) for renewal in batch]
 
 
+def find_marked(connection: Connection, claims: Sequence[LeaseProof]) -> dict[UUID, AttemptResult | None]:
+    """Return by id the claims with a mark, each with the outcome of its attempt; None: it is not known."""
+    found = (_FIND_MARKS.all(connection, ids) for ids in in_lists([one.id for one in claims]))
+    rows = {row.message_id: row for part in found for row in part}
+    marked = [one for one in claims if one.id in rows and rows[one.id].lease == one.lease]
+    return {one.id: _stored_result(one, rows[one.id].outcome) for one in marked}
+
+
 def _renew(connection: Connection, renewal: Renewal) -> set[UUID]:
     rows = connection.execute(_HELD_LEASES, {"leases": list(renewal.leases)}).all()
     if rows:
-        connection.execute(_RENEW, [{"of": row.id, "lease_until": renewal.until} for row in rows])
+        connection.execute(_RENEW, [{"message": row.id, "lease_until": renewal.until} for row in rows])
     return {row.lease for row in rows}
 
 
 def _this(claim: LeaseProof) -> dict[str, Any]:
-    return {"of": claim.id, "nth": claim.number}
+    return {"message": claim.id, "attempt": claim.number}
 
 
 def _fence(claim: LeaseProof) -> dict[str, Any]:
-    return {"of": claim.id, "nth": claim.number, "token": claim.lease}
+    return {"message": claim.id, "attempt": claim.number, "token": claim.lease}
 
 
 def _message_row(result: AttemptResult) -> dict[str, Any]:
     settlement = result.settlement
     over = settlement.state is MessageState.DONE
     return {
-        "of": result.claim.id,
+        "message": result.claim.id,
         "token": result.claim.lease,
         "keeps_turn": settlement.event is Event.GIVE_BACK,  # it was not its own fault: it goes first again
         "state": settlement.state,
         "due_at": settlement.due_at,
         "ended_at": result.record.ended_at if over else None,
-        "explanation": explanation_values(settlement),
+        "explanation": _explanation_values(settlement),
         "doubts": int(settlement.in_doubt),
         "doubted": settlement.in_doubt,
     }
@@ -157,11 +220,102 @@ def _message_row(result: AttemptResult) -> dict[str, Any]:
 
 def _recipient_rows(result: AttemptResult) -> list[dict[str, Any]]:
     return [
-        {"of": result.claim.id, "to": address, "state": state, "reply": reply}
-        for address, (state, reply) in recipient_values(result.settlement).items()
+        {"message": result.claim.id, "recipient": address, "state": state, "reply": reply}
+        for address, (state, reply) in _recipient_values(result.settlement).items()
     ]
 
 
 def _reports(result: AttemptResult) -> list[BounceReport]:
     at, lifetime = result.record.ended_at, result.suppression_lifetime
     return [BounceReport(result.claim.id, bounce, SeenBy.REPLY, at, lifetime) for bounce in result.settlement.bounces]
+
+
+def _remove_marks(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Remove the marks of settled messages; most have none."""
+    for values in in_lists(ids):
+        _REMOVE_MARKS.run(connection, [values])
+
+
+def _recipient_values(settlement: Settlement) -> dict[str, list[str | None]]:
+    """Return the state and the reply of each recipient, by address."""
+    return {address: [one.state, _plain(one.reply)] for address, one in settlement.recipients.items()}
+
+
+def _explanation_values(settlement: Settlement) -> dict[str, str] | None:
+    """Return the explanation as it is stored."""
+    why = settlement.explanation
+    return None if why is None else {"summary": why.summary, "fix": why.fix}
+
+
+def _record_values(record: AttemptLog) -> dict[str, Any]:
+    """Return the columns of an attempt that its end sets."""
+    return {
+        "ended_at": record.ended_at,
+        "phase": record.phase,
+        "failure": record.failure,
+        "detail": _plain(record.detail),
+        "in_doubt": record.in_doubt,
+        "replies": list(record.replies),
+        "verdicts": dict(record.verdicts),
+        "dialogue": list(record.dialogue),
+    }
+
+
+def _mark_row(claim: LeaseProof, outcome: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {"message": claim.id, "token": claim.lease, "outcome": outcome}
+
+
+def _outcome_values(result: AttemptResult) -> dict[str, Any]:
+    settlement = result.settlement
+    return {
+        "event": settlement.event,
+        "due_at": settlement.due_at,
+        "in_doubt": settlement.in_doubt,
+        "recipients": _recipient_values(settlement),
+        "explanation": _explanation_values(settlement),
+        "bounces": [_bounce_values(bounce) for bounce in settlement.bounces],
+        "suppression_lifetime": result.suppression_lifetime,
+        "record": _record_values(result.record),
+    }
+
+
+def _stored_result(claim: LeaseProof, outcome: Mapping[str, Any] | None) -> AttemptResult | None:
+    if outcome is None:
+        return None
+    why, record = outcome["explanation"], outcome["record"]
+    settlement = Settlement(
+        event=Event(outcome["event"]),
+        due_at=outcome["due_at"],
+        recipients={
+            address: RecipientOutcome(RecipientState(state), reply)
+            for address, (state, reply) in outcome["recipients"].items()
+        },
+        in_doubt=outcome["in_doubt"],
+        explanation=None if why is None else Explanation(**why),
+        bounces=tuple(Bounce(**values) for values in outcome["bounces"]),
+    )
+    failure = record["failure"]
+    log = AttemptLog(
+        ended_at=record["ended_at"],
+        phase=Phase(record["phase"]),
+        failure=None if failure is None else FailureKind(failure),
+        detail=record["detail"],
+        replies=tuple(record["replies"]),
+        verdicts=record["verdicts"],
+        dialogue=tuple(Line(who, line) for who, line in record["dialogue"]),
+        in_doubt=record["in_doubt"],
+    )
+    return AttemptResult(claim, settlement, log, outcome["suppression_lifetime"])
+
+
+def _bounce_values(bounce: Bounce) -> dict[str, Any]:
+    return {
+        "address": bounce.address,
+        "code": bounce.code,
+        "text": storable(bounce.text),
+        "needed": bounce.needed,
+    }
+
+
+def _plain(text: str | None) -> str | None:
+    return None if text is None else storable(text)

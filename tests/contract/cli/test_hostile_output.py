@@ -25,8 +25,7 @@ from app.doctor.finding import Finding, Step, StepOutcome
 from app.mail.key_policy import Policy
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.message.message import Envelope, Message
-from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase, Reply
 from app.mail.outcome.verdict import Explanation
 from app.store import Store
 from app.store.keys.audit_records import Actor

@@ -9,8 +9,7 @@ from weakref import WeakKeyDictionary
 from app.mail import lifecycle, policy
 from app.mail.lifecycle import MessageState, Settlement
 from app.mail.message.message import Envelope, Message, OnUnknown
-from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Line, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Line, Phase, Reply
 from app.store import Store
 from app.store.mailboxes.records import Replica
 from app.store.read.records import Selection

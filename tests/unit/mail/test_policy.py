@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.mail import policy
-from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase, Reply
 from app.mail.outcome.rule import AUTH, BEFORE_AUTH, TRANSACTION
 from app.mail.outcome.verdict import Action, Scope
 from app.mail.policy import judge, judge_failure, judge_reply

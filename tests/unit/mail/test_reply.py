@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.mail.outcome.reply import EnhancedStatus, Reply
+from app.mail.outcome.attempt import EnhancedStatus, Reply
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from app.mail.outcome.verdict import Action, Explanation, Scope, Verdict
-from app.relay.circuit_breaker import DISTINCT_MESSAGES, FAILURE_WINDOW, CircuitBreaker
+from app.relay.mailbox import DISTINCT_MESSAGES, FAILURE_WINDOW, CircuitBreaker
 
 WHY = Explanation("No Send As.", "Grant it.")
 DENIED = Verdict(Action.FAIL, Scope.MESSAGE, WHY, "send-as-denied", lockout_class="send-as-denied")

@@ -7,8 +7,7 @@ import pytest
 
 from app.clock import Clock
 from app.mail.mailbox_health import GROW_AFTER
-from app.mail.outcome.attempt import Attempt, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.mail.outcome.verdict import Action, Explanation, LoginMethod, Scope, Verdict
 from app.mail.policy import judge
 from app.mail.times import DAY

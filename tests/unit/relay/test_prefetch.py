@@ -7,7 +7,7 @@ import pytest
 
 from app.mail.lifecycle import ActiveMessage
 from app.mail.message.message import Envelope, Lane, OnUnknown
-from app.relay.prefetch import PrefetchBuffer
+from app.relay.claims import PrefetchBuffer
 from app.store.records import Claimed
 
 STANDING = ActiveMessage(0.0, 1.0, OnUnknown.RETRY_ONCE, 0)

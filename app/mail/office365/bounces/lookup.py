@@ -9,8 +9,7 @@ from typing import NamedTuple
 from app.mail.office365 import content, envelope, outbound
 from app.mail.office365.bounces import address, receiver, sender, transport
 from app.mail.office365.bounces.constructors import AGAIN_IF_BOUNCED, bounce_rule
-from app.mail.outcome.attempt import Phase
-from app.mail.outcome.reply import EnhancedStatus, Reply
+from app.mail.outcome.attempt import EnhancedStatus, Phase, Reply
 from app.mail.outcome.rule import NormalizedReply, Rule, first_match
 from app.mail.outcome.verdict import Action, Confidence, Responsible
 

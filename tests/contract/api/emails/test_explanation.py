@@ -6,8 +6,7 @@ import pytest
 
 from app.mail import mailbox_health
 from app.mail.mailbox_health import Health, MailboxCondition
-from app.mail.outcome.attempt import Attempt, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.mail.outcome.verdict import Explanation
 from tests.contract.api.emails.test_retry import STATES, claim, create_in_state, settle
 from tests.contract.api.server import ApiServer, Json, open_server

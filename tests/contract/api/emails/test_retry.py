@@ -6,8 +6,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from app.mail.outcome.attempt import Attempt, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.store.keys.records import Permission
 from app.store.records import Claimed
 from tests.contract.api.server import ApiServer, Json, open_server, refused

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.outcome.attempt import Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Phase, Reply
 from app.simulator import Account, Drop, ExchangeLimits, Fault, Garbage, Point, Say, Simulator, load_faults, replies
 from app.simulator.faults.fault import fault_to_json, parse_fault
 from tests.contract.simulator.client import MAILBOX, PASSWORD, Client, matches, walk

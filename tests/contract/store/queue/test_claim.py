@@ -6,8 +6,7 @@ import pytest
 
 from app.mail.lifecycle import ActiveMessage, MessageState
 from app.mail.message.message import Envelope, OnUnknown
-from app.mail.outcome.attempt import Attempt, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.store import Store
 from tests.contract.store.build import (
     CONTENT,

@@ -8,8 +8,7 @@ import pytest
 
 from app.mail.lifecycle import CONFIRMED, MessageState, RecipientState
 from app.mail.message.message import OnUnknown
-from app.mail.outcome.attempt import Attempt, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.mail.retry_schedule import MESSAGE_LIFETIME
 from app.store import Store
 from app.store.records import Change, Email

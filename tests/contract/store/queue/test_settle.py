@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app.mail.lifecycle import UNKNOWN_TWICE, MessageState, RecipientState
-from app.mail.outcome.attempt import Attempt, FailureKind, Line, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, FailureKind, Line, Phase, Reply
 from app.mail.policy import IN_DOUBT
 from app.store import Store
 from app.store.records import AttemptRecord, Email

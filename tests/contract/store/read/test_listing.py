@@ -11,8 +11,7 @@ from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import TraceRow
 from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.message.message import Lane, OnUnknown
-from app.mail.outcome.attempt import Attempt, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.store import Store
 from app.store.read.last_event import EVENTS, last_event
 from app.store.read.records import Selection

@@ -8,8 +8,7 @@ from app.mail import suppression
 from app.mail.key_policy import Policy
 from app.mail.lifecycle import RecipientState
 from app.mail.message.message import Lane
-from app.mail.outcome.attempt import Attempt, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.mail.suppression import BOUNCE_WINDOW, Evidence, Origin, SeenBy
 from app.store import Store
 from app.store.keys.audit_records import Actor

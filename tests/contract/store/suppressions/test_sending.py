@@ -8,8 +8,7 @@ from uuid import UUID, uuid4
 from app.mail.key_policy import Policy
 from app.mail.lifecycle import LastEvent, MessageState, RecipientState
 from app.mail.message.message import Lane
-from app.mail.outcome.attempt import Attempt, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.mail.suppression import Origin
 from app.mail.webhook.rules import EventType
 from app.store import Store

@@ -5,8 +5,7 @@ import pytest
 from app.mail import office365
 from app.mail.lifecycle import ActiveMessage, Event, RecipientState, settle
 from app.mail.message.message import OnUnknown
-from app.mail.outcome.attempt import Attempt, Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.mail.outcome.verdict import Action, Scope, Verdict
 from app.mail.policy import judge, judge_reply
 from tests.unit.mail.office365.texts import SAMPLES, Sample

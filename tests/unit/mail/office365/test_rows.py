@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.mail import office365, policy
-from app.mail.outcome.attempt import Phase
-from app.mail.outcome.reply import EnhancedStatus, Reply
+from app.mail.outcome.attempt import EnhancedStatus, Phase, Reply
 from app.mail.outcome.rule import Rule, enhanced
 from app.mail.outcome.verdict import Action, Verdict
 from app.mail.policy import judge_reply

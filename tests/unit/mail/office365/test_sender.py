@@ -3,8 +3,7 @@
 import pytest
 
 from app.mail import office365
-from app.mail.outcome.attempt import Phase
-from app.mail.outcome.reply import Reply
+from app.mail.outcome.attempt import Phase, Reply
 from app.mail.outcome.rule import ENVELOPE, LOGIN_CODES, MESSAGE, between
 from app.mail.outcome.verdict import Action, Scope, Verdict
 from app.mail.policy import judge_reply

@@ -1,4 +1,4 @@
-"""JSON of the columns: compact, in ASCII."""
+"""Texts of the columns: compact JSON in ASCII, and texts of servers in a form that every database can store."""
 
 import json
 from typing import Any
@@ -21,3 +21,8 @@ _encoder: Any = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
 def as_json(value: Any) -> str:
     """Return the text that `json.dumps` gives with these separators."""
     return "".join(_encoder(value, 0))
+
+
+def storable(text: str) -> str:
+    """Return a server's text without what a database refuses: lone surrogates, NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
