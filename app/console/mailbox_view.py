@@ -13,7 +13,6 @@ from app.store.mailboxes.records import MailboxRecord, MailboxUsage
 from app.store.read.status import condition_at
 
 RELEASE_FIX = "Release it when the reason no longer applies."
-_NO_USAGE = MailboxUsage(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class MailboxView:
     condition: MailboxCondition | None  # None before a relay has taken the mailbox over
     hold_request: str  # "hold", "release" or "": requested by a person and not yet carried out
     owner: str  # the replica that relays for it, or ""
-    used: MailboxUsage
+    used: MailboxUsage | None  # None where it is not shown
     capacity: MailboxLimits
     expiry: CredentialExpiry | None
     changing: bool = False  # an operator's request is not carried out yet
@@ -72,8 +71,8 @@ def mailbox_view(
     context: ConsoleContext,
     name: str,
     records: Mapping[str, MailboxRecord],
-    usage: Mapping[str, MailboxUsage],
     now: float,
+    used: MailboxUsage | None = None,
 ) -> MailboxView:
     """Build the view of a mailbox that is in the settings."""
     record = records.get(name)
@@ -83,7 +82,7 @@ def mailbox_view(
         condition=condition_at(record, now) if record else None,
         owner=(record and record.owner) or "",
         hold_request=record.hold_request.description if record and record.hold_request else "",
-        used=usage.get(name, _NO_USAGE),
+        used=used,
         capacity=context.capacities[name],
         expiry=context.credential_expiries[name](),
         changing=record is not None and is_changing(record),

@@ -135,7 +135,7 @@ def bounded_count(value: int) -> str:
 
 
 def bounded(count: BoundedCount | None) -> str:
-    """Format a count that may have ended at its limit: `1,000+`."""
+    """Format a count that may have ended at its limit: `500+`."""
     if count is None or (count.more and not count.number):
         return "…"
     return f"{number(count.number)}{'+' if count.more else ''}"

@@ -427,6 +427,10 @@ class Store(AdminStore):
         """Return by mailbox the usage of its limits. Reads a day of attempts: not for periodic calls."""
         return await self._read(partial(mailbox_usage.usage, now=now))
 
+    async def active_sends(self, mailboxes: Sequence[str], now: float) -> Mapping[str, int]:
+        """Return by mailbox the number of messages that it is sending."""
+        return await self._read(partial(mailbox_usage.active_sends, mailboxes=mailboxes, now=now))
+
     async def send_history(self, mailboxes: Sequence[str], now: float) -> Mapping[str, SendHistory]:
         """Return by mailbox its sends of the last hour and day. Reads a day of attempts: not for frequent calls."""
         return await self._read(partial(mailbox_usage.send_history, mailboxes=mailboxes, now=now))

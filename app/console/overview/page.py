@@ -79,7 +79,7 @@ class OverviewPage:
 
     def _mailboxes(self, state: StoreState, now: float) -> list[MailboxView]:
         """Return the mailboxes, those that do not send first."""
-        views = (mailbox_view(self._context, name, state.mailboxes, state.usage, now) for name in self._context.pools)
+        views = (mailbox_view(self._context, name, state.mailboxes, now) for name in self._context.pools)
         return sorted(views, key=lambda view: (view.health == Health.OPEN, view.name))
 
 

@@ -10,7 +10,7 @@ from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.times import DAY
 from app.store import Store
 from app.store.db import uuid7
-from app.store.mailboxes.records import MailboxRecord, MailboxUsage
+from app.store.mailboxes.records import MailboxRecord
 from app.store.read.records import BoundedCount, Selection
 from app.store.webhooks.records import Delivery, DeliveryState, Webhook, WebhookStatus
 
@@ -37,7 +37,7 @@ class StoreState:
     """Mailboxes, backlog, webhooks, and numbers of emails by event."""
 
     mailboxes: Mapping[str, MailboxRecord]
-    usage: Mapping[str, MailboxUsage]
+    sending: Mapping[str, int]  # by mailbox, messages that it is sending
     lanes: Sequence[LaneView]
     oldest: float | None  # due time of the oldest waiting email (epoch seconds)
     webhooks: Sequence[WebhookState]
@@ -59,7 +59,7 @@ async def load_state(context: ConsoleContext) -> StoreState:
     last_day = Selection(start=uuid7.first_at(now - DAY))
     return StoreState(
         {record.name: record for record in await store.mailboxes()},
-        await store.usage(now),
+        await store.active_sends([*context.pools], now),
         lanes=lane_views(backlog, context.pools.values(), now),
         oldest=min(backlog.oldest.values(), default=None),
         webhooks=await _webhooks(store),

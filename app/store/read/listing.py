@@ -31,7 +31,7 @@ _REPORTED: Mapping[LastEvent | None, Set[DeliveryState]] = {
     LastEvent.BOUNCED: {DeliveryState.BOUNCED},
     LastEvent.DELIVERED: ARRIVED,
 }
-COUNT_LIMIT = 1_000  # messages of one event; a larger number is reported as this one
+COUNT_LIMIT = 500  # messages of one event; a larger number is reported as this one
 FIRST_SCAN = 200  # messages; a page that they do not fill is scanned again, up to its limit
 RARE = 1_000  # recipients with a prefix, up to which all of them are read
 _HELD = frozenset({MessageState.HELD})

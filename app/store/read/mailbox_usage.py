@@ -26,8 +26,13 @@ def usage(connection: Connection, now: float) -> dict[str, MailboxUsage]:
 def _usage(connection: Connection, mailbox: str, now: float) -> MailboxUsage:
     minute, _ = connection.execute(_COUNT, {"mailbox": mailbox, "since": now - MINUTE}).one()
     _, recipients = connection.execute(_COUNT, {"mailbox": mailbox, "since": now - DAY}).one()
-    active: int = connection.execute(_NOW, {"mailbox": mailbox, "since": now}).scalar_one()
+    active = active_sends(connection, [mailbox], now)[mailbox]
     return MailboxUsage(connections=active, messages_last_minute=minute, recipients_last_day=int(recipients))
+
+
+def active_sends(connection: Connection, mailboxes: Sequence[str], now: float) -> dict[str, int]:
+    """Return by mailbox the number of messages that it is sending at `now` (epoch seconds)."""
+    return {name: connection.execute(_NOW, {"mailbox": name, "since": now}).scalar_one() for name in mailboxes}
 
 
 def send_history(connection: Connection, mailboxes: Sequence[str], now: float) -> dict[str, SendHistory]:
