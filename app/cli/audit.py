@@ -8,7 +8,7 @@ from app.api.api_keys.audit_route import entry
 from app.cli.output.terminal import print_rows
 from app.cli.output.text import AsJson
 from app.cli.store_access import with_store
-from app.store.keys.audit_records import AuditRecord
+from app.store.keys.audit import AuditRecord
 
 _COLUMNS = ("created_at", "actor", "action", "subject", "times", "details")
 

@@ -97,7 +97,7 @@ def _graph_targets(settings: Settings) -> list[GraphTarget]:
     """Return what Postern reads in Microsoft Graph, with the progress of the readers if there is a database."""
     if not (settings.traced or settings.reported):
         return []
-    from app.main.graph_targets import graph_targets  # noqa: PLC0415 - it imports MSAL and httpx
+    from app.main.graph import graph_targets  # noqa: PLC0415 - it imports MSAL and httpx
 
     return [*graph_targets(settings, Clock(), run(_read_until(settings.store_url)))]
 

@@ -8,7 +8,7 @@ from app.operator_errors import ConfigurationError
 from app.settings import StoreSettings, load
 from app.store import Store
 from app.store.db.engine import display_name
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 from app.store.migrations import revision
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from app.api.problems.validation import invalid
 from app.api.submission.pipeline import SubmissionPipeline
 from app.api.suppressions.routes import SuppressionRoutes
 from app.api.webhooks.routes import WebhookRoutes
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 
 M = TypeVar("M", bound=JsonInput)
 

@@ -15,7 +15,7 @@ from app.console.api import OperatorRequest
 from app.console.context import ConsoleContext
 from app.console.session import ConsoleSession, Role, Sessions
 from app.console.templates_env import HEADERS, render_page
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 
 HOME = "/console"
 ORIGINAL_PATH = "postern.original_path"  # key of the ASGI scope: the path below the root path, with its trailing slash

@@ -17,7 +17,7 @@ from app.mail.outcome.steps import numbered, steps_of
 from app.mail.outcome.verdict import Explanation
 from app.mail.policy import judge_failure
 from app.mail.times import HOUR, minute_text
-from app.smtp.auth.failure import CredentialError
+from app.smtp.auth.credentials import CredentialError
 
 TIMEOUT = 20.0  # seconds for the token, and again for the request
 MAX_LAG = 1.0 * HOUR  # seconds, as in the alert PosternTraceBehind

@@ -12,8 +12,7 @@ from app.mail.explain import fill_text
 from app.mail.outcome.attempt import Failure, FailureKind, Phase
 from app.mail.outcome.verdict import LoginMethod
 from app.mail.times import DAY, minute_text
-from app.smtp.auth.credentials import LoginSecret, Mechanism
-from app.smtp.auth.failure import CredentialError
+from app.smtp.auth.credentials import CredentialError, LoginSecret, Mechanism
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session, open_session
 

@@ -169,7 +169,7 @@ SUPERSEDED = Explanation(
     "A newer email with the same `coalesce` value replaced it before it was sent.",
     "Nothing to do. If every one of these emails is needed, submit them without `coalesce`.",
 )
-SUNK = Explanation(
+TO_SINK = Explanation(
     "Its API key has a sink: the email was accepted and stored, but is never sent.",
     "Nothing to do. To send such mail, use another key or remove the sink with `postern keys update`.",
 )

@@ -1,7 +1,7 @@
 """Claimed messages of this process: the buffer between a mailbox's dispatcher and its sessions, and the leases.
 
 A lease expires by the clock of the host that took it, so each replica recovers messages of the mailboxes that it owns;
-messages under way in another replica are put back at the take-over (app/store/queue/takeover.py).
+messages under way in another replica are put back at the take-over (app/store/queue/recover.py).
 
 The step that renews them detects a wall clock that was set back, and brings forward the messages that wait by it.
 """

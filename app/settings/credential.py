@@ -12,7 +12,7 @@ from app.settings import validators
 from app.settings.location import SettingLocation
 from app.settings.secret_files import FileSecret
 from app.settings.validators import setting_error
-from app.smtp.auth.failure import CertificateError
+from app.smtp.auth.credentials import CertificateError
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DOMAIN = re.compile(r"([a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63}", re.IGNORECASE)

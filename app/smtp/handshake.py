@@ -20,8 +20,7 @@ import aiosmtplib
 
 from app.mail.outcome.attempt import FailureKind, Line, Phase, Reply
 from app.smtp import tls
-from app.smtp.auth.credentials import Credentials, LoginSecret, Mechanism
-from app.smtp.auth.failure import CredentialError
+from app.smtp.auth.credentials import CredentialError, Credentials, LoginSecret, Mechanism
 from app.smtp.failure import ConnectionLostError, classify, session_error
 from app.smtp.happy_eyeballs import connect
 from app.smtp.protocol import SmtpChannel, Timeouts, readable

@@ -12,7 +12,7 @@ from app.store.db.reader import Reader
 from app.store.db.writer import Writer
 from app.store.erase import Erased, EraseOutcome, Erasure
 from app.store.keys import audit, ended_sessions, keys, setting_key
-from app.store.keys.audit_records import Actor, AuditRecord, CountedEntry, Entry
+from app.store.keys.audit import Actor, AuditRecord, CountedEntry, Entry
 from app.store.keys.records import AuthenticatedKey, Key, KeyRecord, KeyRevision, KeyRotation, NewKey, Revocation
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import HoldRequest

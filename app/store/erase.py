@@ -21,7 +21,7 @@ from app.mail.erasure import ERASED
 from app.mail.lifecycle import ENDED_STATES, MessageState
 from app.store.db.dialect import execute_many
 from app.store.keys import audit
-from app.store.keys.audit_records import Action, Actor, Entry
+from app.store.keys.audit import Action, Actor, Entry
 from app.store.retention import BATCH_BYTES, BATCH_SIZE
 from app.store.schema import (
     attempts,

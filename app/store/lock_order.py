@@ -13,18 +13,7 @@ from app.store.db import ping, vacuum
 from app.store.db.writer import Operation
 from app.store.keys import audit, ended_sessions, keys, setting_key
 from app.store.mailboxes import conditions, ownership, tenant_quota
-from app.store.queue import (
-    accept,
-    claim,
-    clock_change,
-    delay_notices,
-    hold_restored,
-    operator,
-    recover,
-    reschedule,
-    settle,
-    takeover,
-)
+from app.store.queue import accept, claim, clock_change, delay_notices, operator, recover, settle
 from app.store.suppressions import entries
 from app.store.trace import apply, folders, readers, unseen
 from app.store.webhooks import deliveries, endpoints, outbox
@@ -61,8 +50,8 @@ _IN_ORDER: Sequence[Operation[Any, Any]] = (
     operator.retry,
     recover.expire,
     recover.recover,
-    reschedule.reschedule,
-    hold_restored.hold,
+    operator.reschedule,
+    recover.hold,
     retention.prune,
     vacuum.shrink,
     clock_change.bring_forward,
@@ -79,7 +68,7 @@ _IN_ORDER: Sequence[Operation[Any, Any]] = (
     unseen.mark_unseen,
     entries.add,
     entries.remove,
-    takeover.acquire,
+    recover.acquire,
     endpoints.create,
     endpoints.remove,
     endpoints.revise,

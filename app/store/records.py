@@ -80,7 +80,7 @@ class Acceptance:
     lane: Lane = Lane.NORMAL
     coalesce: str | None = None
     traceparent: str | None = None  # W3C Trace Context of the request
-    sunk: bool = False  # of an API key with `sink`: stored as cancelled, never relayed
+    to_sink: bool = False  # of an API key with `sink`: stored as cancelled, never relayed
     ignores_suppressions: bool = False
 
 

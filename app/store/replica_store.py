@@ -7,7 +7,7 @@ from uuid import UUID
 from app.store.db.writer import Writer
 from app.store.mailboxes import ownership, tenant_quota
 from app.store.mailboxes.records import Acquired, ClockSkew, ClusterView, QuotaGrant, QuotaRequest, Replica
-from app.store.queue import takeover
+from app.store.queue import recover
 from app.store.records import ANY_POOL
 
 
@@ -40,11 +40,9 @@ class ReplicaStore:
         `clock_skew` belongs to the clock that gives `now`. `by_force`: the former owners are known to be dead.
         """
         requests = (
-            takeover.Acquisition(replica, mailbox, by_force, now, clock_skew, self._jitter) for mailbox in mailboxes
+            recover.Acquisition(replica, mailbox, by_force, now, clock_skew, self._jitter) for mailbox in mailboxes
         )
-        results = await asyncio.gather(
-            *(self._write(takeover.acquire, request, hints=ANY_POOL) for request in requests)
-        )
+        results = await asyncio.gather(*(self._write(recover.acquire, request, hints=ANY_POOL) for request in requests))
         return [acquired for acquired in results if acquired]
 
     async def release(self, mailbox: str, token: int) -> bool:

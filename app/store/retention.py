@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, select, text, update
 
 from app.frozen import frozen
-from app.store.db.batch import per_argument
 from app.store.db.dialect import execute_many
+from app.store.db.writer import per_argument
 from app.store.keys import audit
 from app.store.queue.accept import IDEMPOTENCY_RETENTION
 from app.store.schema import (

@@ -29,22 +29,12 @@ from app.store.db import engine, ping, vacuum
 from app.store.db.notify import DUE, FREE, NotifyChannel
 from app.store.db.reader import Reader
 from app.store.db.writer import OnDue, Operation, Writer
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 from app.store.lock_order import LOCK_ORDER
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import MailboxRecord, MailboxUsage, SendRecord
 from app.store.migrations import is_current, migrate
-from app.store.queue import (
-    accept,
-    claim,
-    clock_change,
-    delay_notices,
-    hold_restored,
-    operator,
-    recover,
-    reschedule,
-    settle,
-)
+from app.store.queue import accept, claim, clock_change, delay_notices, operator, recover, settle
 from app.store.queue.fair_queue import LaneKey
 from app.store.queue.settle import AttemptResult, Mark
 from app.store.read import backlog, listing, mailbox_usage, messages, queue_position, status
@@ -255,7 +245,7 @@ class Store(AdminStore):
     async def hold_waiting(self, now: float) -> int:
         """Hold, after a restore, every message that may have been relayed since the backup; return their number."""
         await self.recover(now, everything=True)
-        return sum(await self._in_batches(hold_restored.hold, now, hold_restored.BATCH_SIZE, int))
+        return sum(await self._in_batches(recover.hold, now, recover.BATCH_SIZE, int))
 
     async def latest_timestamp(self) -> float | None:
         """Return the latest time stored; None if the store is empty.
@@ -397,7 +387,7 @@ class Store(AdminStore):
     ) -> Change | None:
         """Change the send time of a scheduled message to `at`; a time in the past means now."""
         return await self._write(
-            reschedule.reschedule, reschedule.RescheduleRequest(id, at, now, key_id, by), hints=ANY_POOL
+            operator.reschedule, operator.RescheduleRequest(id, at, now, key_id, by), hints=ANY_POOL
         )
 
     async def confirm(self, id: UUID, now: float, by: Actor | None = None) -> Change | None:

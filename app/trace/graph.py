@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from app.clock import Clock
 from app.mail.retry_schedule import retry_after
-from app.smtp.auth.failure import CredentialError
+from app.smtp.auth.credentials import CredentialError
 from app.smtp.auth.oauth import TokenSource
 
 TIMEOUT = 60.0  # seconds of a request; 5,000 rows were measured at 2 to 4

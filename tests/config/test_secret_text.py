@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import MailboxSettings, Settings, SettingsError, load
-from app.smtp.auth.credentials import Password, SecretFile
-from app.smtp.auth.failure import CredentialError
+from app.smtp.auth.credentials import CredentialError, Password, SecretFile
 from tests.config.toml_fixture import TomlFixture
 
 SECRET = "correct-horse-battery"

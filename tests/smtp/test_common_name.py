@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from app.smtp import tls
-from app.smtp.auth.failure import TransientTokenError
+from app.smtp.auth.credentials import TransientTokenError
 from app.smtp.auth.token_http import TokenHttpClient
 
 

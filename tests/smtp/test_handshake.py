@@ -10,8 +10,7 @@ from app.mail.credential_expiry import CredentialExpiry
 from app.mail.outcome.attempt import FailureKind, Phase
 from app.mail.outcome.verdict import LoginMethod
 from app.simulator import Drop, Fault, Garbage, Half, Point, Reset, Say, ServerProfile, Silence, SlowWrite
-from app.smtp.auth.credentials import LoginSecret, Mechanism, Password
-from app.smtp.auth.failure import CredentialError
+from app.smtp.auth.credentials import CredentialError, LoginSecret, Mechanism, Password
 from app.smtp.failure import SessionError
 from app.smtp.handshake import Refusal, Session, open_session
 from tests.smtp.conftest import CONTENT, CREDENTIALS, ENVELOPE, MAILBOX, PASSWORD, Connections, allow_dot, short_timeout

@@ -15,8 +15,7 @@ from app.clock import Clock
 from app.mail.webhook.rules import EventType
 from app.smtp import tls
 from app.store.webhooks.records import ClaimedDelivery, Secret, Webhook
-from app.webhooks.public_network import AddressRefusedError, PublicOnlyBackend
-from app.webhooks.sender import WebhookResponse, WebhookSender
+from app.webhooks.sender import AddressRefusedError, PublicOnlyBackend, WebhookResponse, WebhookSender
 from tests.webhooks.receiver import Receiver, Reply
 
 HOST = "hooks.contoso.com"

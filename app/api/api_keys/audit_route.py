@@ -11,7 +11,7 @@ from app.api.openapi.errors import REQUEST_ID, invalid
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.openapi.types import AT, EVENT_ID, ID, KEY_ID, Id, Timestamp, describe
 from app.mail.times import iso
-from app.store.keys.audit_records import Action, AuditRecord
+from app.store.keys.audit import Action, AuditRecord
 
 
 class AuditEntry(TypedDict):

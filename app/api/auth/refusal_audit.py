@@ -21,7 +21,7 @@ from app.logs.format import mask_addresses
 from app.mail.lifecycle import MessageState
 from app.mail.times import HOUR
 from app.store import Store, StoreError
-from app.store.keys.audit_records import Action, Actor, CountedEntry, Entry
+from app.store.keys.audit import Action, Actor, CountedEntry, Entry
 from app.store.keys.records import Key
 
 AUDIT_PERIOD = HOUR  # seconds that one entry covers

@@ -202,7 +202,7 @@ class SubmissionRoutes:
 
     async def _estimate(self, would_be: Acceptance) -> float | None:
         now = would_be.created_at
-        if would_be.sunk:
+        if would_be.to_sink:
             return None
         if would_be.due_at > now:
             return would_be.due_at

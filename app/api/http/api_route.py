@@ -23,7 +23,7 @@ from app.api.http import body
 from app.api.http.params import JsonInput
 from app.api.openapi.operation import of_endpoint
 from app.api.problems.validation import check_query_names, invalid, json_object, query_names
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 from app.store.keys.records import Key
 
 _JSON = Headers({"content-type": "application/json"})

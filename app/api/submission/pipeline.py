@@ -97,7 +97,7 @@ class EmailBuilder:
             lane=submission.lane,
             coalesce=submission.coalesce,
             traceparent=tracing.traceparent(),
-            sunk=key.policy.sink,
+            to_sink=key.policy.sink,
             ignores_suppressions=submission.lane in key.policy.ignore_suppressions,
         )
 

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from app.console.request import ConsoleRequest
-from app.store.keys.audit_records import Action, AuditRecord
+from app.store.keys.audit import Action, AuditRecord
 
 ROWS_PER_PAGE = 50
 _PAGES = {  # by the first part of an action

@@ -18,7 +18,7 @@ from app.console.email.lookup import email_id, find_email
 from app.console.request import ConsoleRequest, PageError
 from app.console.templates_env import HEADERS
 from app.mail.message import stored_parts as mime
-from app.store.keys.audit_records import Action, Entry
+from app.store.keys.audit import Action, Entry
 from app.store.records import Email
 
 MAX_PARSED_SIZE = 8 * 2**20  # bytes

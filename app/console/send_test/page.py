@@ -9,7 +9,7 @@ from app import logs
 from app.api.problems.problem import Problem
 from app.console.request import ACTOR, ConsoleRequest, PageError
 from app.mail.message.message import Lane
-from app.store.keys.audit_records import Action, Entry
+from app.store.keys.audit import Action, Entry
 from app.store.keys.records import Key
 
 _FIELDS = ("key", "from", "to", "subject", "text", "lane")

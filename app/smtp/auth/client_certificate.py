@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from app.smtp.auth.failure import CertificateError
+from app.smtp.auth.credentials import CertificateError
 
 _PEM = b"-----BEGIN "
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z ]{0,40}PRIVATE KEY)-----")

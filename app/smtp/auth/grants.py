@@ -18,8 +18,15 @@ from app import logs
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.outcome.verdict import Explanation
 from app.smtp.auth.client_certificate import ClientCertificate
-from app.smtp.auth.credentials import SecretFile, read_secret_file, secret_value
-from app.smtp.auth.failure import CertificateError, CredentialError, TokenRefusedError, TransientTokenError
+from app.smtp.auth.credentials import (
+    CertificateError,
+    CredentialError,
+    SecretFile,
+    TokenRefusedError,
+    TransientTokenError,
+    read_secret_file,
+    secret_value,
+)
 from app.smtp.auth.token_http import TokenHttpClient
 
 _DEFAULT_SCOPE = "/.default"

@@ -6,7 +6,13 @@ Rule 3: a token that the server rejected is discarded, and only that one.
 """
 
 import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -15,9 +21,7 @@ from app.cached_result import CachedResult
 from app.clock import Clock
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.outcome.verdict import LoginMethod
-from app.smtp.auth.credentials import LoginSecret, Mechanism
-from app.smtp.auth.daemon_executor import DaemonExecutor
-from app.smtp.auth.failure import CredentialError, TransientTokenError
+from app.smtp.auth.credentials import CredentialError, LoginSecret, Mechanism, TransientTokenError
 from app.smtp.auth.grants import Grant, Token
 
 RENEW_BEFORE_EXPIRY = 600.0  # seconds; High Volume Email rejects a token with less (sasl-xoauth2 #110)
@@ -26,7 +30,26 @@ RENEWAL_RETRY_INTERVAL = 30.0  # seconds after a failed renewal, while the old t
 _MAX_ATTEMPTS = 3
 _MAX_RETRY_WAIT = 10.0  # seconds; a longer Retry-After delays the next login instead
 _MAX_RETRY_AFTER = 300.0  # seconds; a longer Retry-After is shortened
-_THREADS = DaemonExecutor()
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _DaemonExecutor(Executor):
+    """Executor with one daemon thread per call, so that a blocked call does not delay the end of the process.
+
+    The default executor of the event loop is joined at the end. A call runs with its caller's context variables.
+    """
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Start a call in a new thread."""
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+        call = partial(contextvars.copy_context().run, partial(fn, *args, **kwargs))
+        threading.Thread(target=_run, args=(future, call), name="daemon-call", daemon=True).start()
+        return future
+
+
+_THREADS = _DaemonExecutor()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +180,12 @@ def _retry_delay(state: RetryCallState) -> float:
         if isinstance(error, TransientTokenError) and error.retry_after is not None
         else _backoff(state)
     )
+
+
+def _run(future: "Future[Any]", call: Callable[[], Any]) -> None:
+    try:
+        result = call()
+    except BaseException as error:  # raised in the waiting task
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -22,7 +22,7 @@ import httpx
 from app.mail.office365 import entra
 from app.mail.retry_schedule import retry_after_number
 from app.smtp import tls
-from app.smtp.auth.failure import ResponseTooLargeError, TokenRefusedError, TransientTokenError
+from app.smtp.auth.credentials import ResponseTooLargeError, TokenRefusedError, TransientTokenError
 
 DEADLINE = 15.0  # seconds for all requests that one token needs
 MAX_RESPONSE_BYTES = 256 * 1024  # the largest of Microsoft Entra, its OpenID configuration, has about 2,000

@@ -6,7 +6,7 @@ first and then finds the lock taken must be rolled back. A reader never waits fo
 
 PostgreSQL: a commit is on the server's disk when it returns, whatever the server's default is. Writers wait for rows,
 not for each other; a client that is lost, or idle in a transaction, loses its locks within seconds (see also
-stalled_backends.py).
+app/store/mailboxes/ownership.py).
 """
 
 import os

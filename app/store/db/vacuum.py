@@ -10,8 +10,8 @@ from contextlib import closing, suppress
 
 from sqlalchemy import Connection, Engine
 
-from app.store.db.batch import per_argument
 from app.store.db.engine import write_engine
+from app.store.db.writer import per_argument
 
 BATCH_PAGES = 256  # pages of 4 KiB in one step: accepts wait for it
 MIN_FREE_PAGES = 4096  # free pages that are never returned

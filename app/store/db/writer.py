@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import wraps
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -36,6 +37,16 @@ R = TypeVar("R")
 OnDue = Callable[[frozenset[WorkHint]], None]
 Operation = Callable[[Connection, Sequence[A]], Sequence[R]]
 """Store operation: from a batch of arguments to their results, in the same order, inside a transaction."""
+
+
+def per_argument(function: Callable[[Connection, A], R]) -> Callable[[Connection, Sequence[A]], list[R]]:
+    """Decorator: return an operation that calls `function` for each argument of a batch, in order."""
+
+    @wraps(function)
+    def operation(connection: Connection, batch: Sequence[A]) -> list[R]:
+        return [function(connection, argument) for argument in batch]
+
+    return operation
 
 
 @dataclass(slots=True, eq=False)

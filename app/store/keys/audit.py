@@ -1,9 +1,12 @@
-"""Audit of changes and refusals: write in the transaction of the change, read by pages, prune.
+"""Audit of changes and refusals, with its values: write in the transaction of the change, read by pages, prune.
 
-Equal refusals of a key are one row for each period, with a count, so that many refusals do not make many rows.
+Equal refusals of a key are one row for each period, with a count, so that many refusals do not make many rows. Times
+are epoch seconds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +14,70 @@ from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select
 
 from app.store.db import uuid7
 from app.store.db.dialect import upsert
-from app.store.keys.audit_records import Action, Actor, AuditRecord, CountedEntry, Entry
 from app.store.records import LAST_ID
 from app.store.schema import audit
+
+
+class Action(StrEnum):
+    """Action that the audit records."""
+
+    KEY_CREATED = "key.created"
+    KEY_UPDATED = "key.updated"
+    KEY_ROTATED = "key.rotated"
+    KEY_REVOKED = "key.revoked"
+    MAILBOX_HELD = "mailbox.held"
+    MAILBOX_RELEASED = "mailbox.released"
+    EMAIL_RETRIED = "email.retried"
+    EMAIL_CONFIRMED = "email.confirmed"
+    EMAIL_CANCELED = "email.canceled"
+    EMAIL_ERASED = "email.erased"
+    EMAIL_CONTENT_READ = "email.content_read"
+    EMAIL_RESCHEDULED = "email.rescheduled"
+    EMAIL_TESTED = "email.tested"
+    SUPPRESSION_ADDED = "suppression.added"
+    SUPPRESSION_REMOVED = "suppression.removed"
+    SEND_REFUSED = "send.refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Originator of a change: an API key with its id, or another named source, such as the command line."""
+
+    name: str
+    key_id: UUID | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One action, and the `subject` that was changed."""
+
+    at: float
+    by: Actor
+    action: Action
+    subject: str
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CountedEntry:
+    """Equal refusals of a key, `times` times until `last_at`. `period` identifies them and the hour."""
+
+    entry: Entry
+    last_at: float
+    times: int
+    period: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """A stored entry: it happened `times` times, first at the entry's time and last at `last_at`."""
+
+    id: UUID
+    entry: Entry
+    last_at: float
+    times: int
+
 
 PRUNE_BATCH = 100  # rows removed in one write
 

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from app.mail.key_policy import Policy, validate
 from app.mail.message.message import Lane
-from app.store.db.batch import per_argument
+from app.store.db.writer import per_argument
 from app.store.keys import audit, rate_limits
-from app.store.keys.audit_records import Action, Actor, Entry
+from app.store.keys.audit import Action, Actor, Entry
 from app.store.keys.records import (
     AuthenticatedKey,
     Key,

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from app.mail.key_policy import Policy, Usage
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 
 
 class Permission(StrEnum):

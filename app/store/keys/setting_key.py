@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 from sqlalchemy import Connection, Row, select, text
 
 from app.store.keys import keys
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 from app.store.keys.records import AuthenticatedKey, Key, KeyRotation, NewKey, Permission, Revocation
 from app.store.schema import api_keys
 

@@ -10,7 +10,7 @@ from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
 from app.store.db.dialect import upsert
 from app.store.keys import audit
-from app.store.keys.audit_records import Action, Actor, Entry
+from app.store.keys.audit import Action, Actor, Entry
 from app.store.mailboxes.ownership import ALIVE
 from app.store.mailboxes.records import HoldRequest, MailboxRecord
 from app.store.schema import mailboxes, owners, replicas

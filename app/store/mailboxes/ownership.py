@@ -2,7 +2,7 @@
 heartbeats, by which a replica stays alive and reads the owners.
 
 A replica is alive until the end of the lease of its last heartbeat, by the database's clock; clocks of hosts do not
-matter. Other replicas take over the mailboxes of a dead one (takeover.py). It need not notice: the statement that
+matter. Other replicas take over the mailboxes of a dead one (`recover.acquire`). It need not notice: the statement that
 claims checks the token (OWNED) under a lock that a take-over does not pass, and its claims are void once the take-over
 has committed. So the check needs no statement of its own; a heartbeat needs three, however many mailboxes there
 are, and on PostgreSQL one that ends the backends of stopped processes, whose locks would prevent a take-over.
@@ -11,12 +11,12 @@ are, and on PostgreSQL one that ends the backends of stopped processes, whose lo
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, literal_column, select, update
+from sqlalchemy import Connection, bindparam, delete, literal_column, select, text, update
 
 from app.mail.times import HOUR
-from app.store.db.batch import per_argument
 from app.store.db.dialect import DatabaseNow, upsert
-from app.store.db.stalled_backends import end_stalled_backends
+from app.store.db.engine import CLIENT_TIMEOUT
+from app.store.db.writer import per_argument
 from app.store.mailboxes.records import ClusterView, MailboxOwner, Replica
 from app.store.schema import owners, replicas
 
@@ -47,12 +47,19 @@ _MINE = (
 )
 _LEAVE = delete(replicas).where(_r.id == bindparam("replica_id"))
 _DELETE_DEAD = delete(replicas).where(_r.until < DatabaseNow() - REPLICA_RETENTION)
+_END_STALLED = text("""
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user
+    AND application_name = current_setting('application_name')
+    AND xact_start IS NOT NULL AND wait_event = 'ClientRead'
+    AND state_change < clock_timestamp() - make_interval(secs => :timeout)
+""")
 
 
 @per_argument
 def heartbeat(connection: Connection, replica: Replica) -> ClusterView:
     """Renew the lease of a replica; return the live replicas and the owner of every mailbox."""
-    end_stalled_backends(connection)
+    _end_stalled_backends(connection)
     until = DatabaseNow() + replica.lease
     statement = upsert(connection.dialect.name, replicas).values(
         id=replica.id, name=replica.name, serves=replica.serves, until=until
@@ -88,3 +95,14 @@ def _cluster_view(connection: Connection) -> ClusterView:
     found = tuple(MailboxOwner(*row) for row in connection.execute(_OWNERS))
     has_clock = alive and connection.dialect.name == "postgresql"
     return ClusterView({row.id: row.serves for row in alive}, found, alive[0].moment if has_clock else None)
+
+
+def _end_stalled_backends(connection: Connection) -> None:
+    """End backends of PostgreSQL whose client stopped inside a pipeline, with rows locked, for CLIENT_TIMEOUT.
+
+    `idle_in_transaction_session_timeout` does not run there: the first message of a pipeline ends it, and it starts
+    again only after the Sync. No timeout of the connection runs either, because the kernel of a stopped process still
+    acknowledges what arrives.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_END_STALLED, {"timeout": CLIENT_TIMEOUT})

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
-from app.store.db.batch import per_argument
 from app.store.db.dialect import DatabaseNow
+from app.store.db.writer import per_argument
 from app.store.mailboxes.records import QuotaGrant, QuotaRequest
 from app.store.schema import allowances, attempts, owners
 

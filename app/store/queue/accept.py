@@ -1,20 +1,23 @@
 """Stores accepted messages with recipients, content, Idempotency-Key, webhook events and the charge of the rate limit,
-and cancels those they supersede (coalesce.py), all in one commit.
+and cancels those they supersede, all in one commit.
 
 The primary key of the Idempotency-Key's row, written in the same transaction, rejects a second request with the same
 key, within a batch of requests and between processes. The API key's rate limit is charged only for what is stored. A
 recipient on the suppression list is stored as suppressed; a message without others has ended.
+
+Of an API key's waiting messages of one pool with one `coalesce` value, the newest supersedes the others. It inherits
+their first turn in its lane: else a caller that always submits newer ones would never have one sent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from app.mail.key_policy import RateLimit
-from app.mail.lifecycle import SUNK, SUPPRESSED, Event, MessageState, RecipientState, next_state
+from app.mail.lifecycle import SUPERSEDED, SUPPRESSED, TO_SINK, Event, MessageState, RecipientState, next_state
 from app.mail.outcome.verdict import Explanation
 from app.mail.suppression import Listing
 from app.mail.times import DAY
@@ -22,10 +25,9 @@ from app.store.db.dialect import upsert
 from app.store.db.prepared import PreparedStatement
 from app.store.keys import rate_limits
 from app.store.keys.rate_limits import Charge, amount_of
-from app.store.queue import coalesce
 from app.store.queue.fair_queue import LaneKey, assign_turns
 from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConflict, MessageSummary, RateLimited
-from app.store.schema import contents, idempotency, messages, recipients
+from app.store.schema import COALESCING, contents, idempotency, messages, recipients
 from app.store.suppressions import lookup
 from app.store.webhooks import outbox
 
@@ -34,9 +36,24 @@ IDEMPOTENCY_RETENTION = DAY  # seconds that an Idempotency-Key is stored
 _INSERT_MESSAGE = PreparedStatement(insert(messages))
 _INSERT_RECIPIENT = PreparedStatement(insert(recipients))
 _INSERT_CONTENT = PreparedStatement(insert(contents))
-_i = idempotency.c
+_m, _i = messages.c, idempotency.c
 _DELETE_KEY = delete(idempotency).where(
-    _i.key_id == bindparam("of"), _i.endpoint == bindparam("at"), _i.key == bindparam("called")
+    _i.key_id == bindparam("api_key"), _i.endpoint == bindparam("path"), _i.key == bindparam("token")
+)
+_SAME = (COALESCING, _m.key_id == bindparam("key"), _m.coalesce == bindparam("value"), _m.pool == bindparam("in_pool"))
+
+_FIRST_TURN = PreparedStatement(select(func.min(_m.turn).label("turn")).where(*_SAME, _m.lane == bindparam("in_lane")))
+_SUPERSEDED_IDS = PreparedStatement(select(_m.id).where(*_SAME, _m.id != bindparam("newest")))
+_SUPERSEDE = PreparedStatement(
+    update(messages)
+    .where(*_SAME, _m.id != bindparam("newest"))
+    .values(
+        state=MessageState.CANCELLED,
+        due_at=None,
+        turn=None,
+        ended_at=bindparam("now"),
+        explanation=asdict(SUPERSEDED),
+    )
 )
 
 _Key = tuple[UUID, str, str]
@@ -76,7 +93,7 @@ def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]
 
 def suppressed(connection: Connection, fresh: Sequence[Acceptance]) -> Suppressed:
     """Return the suppressed recipients of new messages that are to be relayed and do not ignore the list."""
-    checked = {one.id: one.message.envelope.rcpt_to for one in fresh if not (one.sunk or one.ignores_suppressions)}
+    checked = {one.id: one.message.envelope.rcpt_to for one in fresh if not (one.to_sink or one.ignores_suppressions)}
     return lookup.suppressed(connection, checked, max((one.created_at for one in fresh), default=0.0))
 
 
@@ -98,7 +115,7 @@ def _insert(
     listed = [suppressed.get(one.id, _NONE) if suppressed else _NONE for one in fresh]
     ends = [_end(one, listings) for one, listings in zip(fresh, listed, strict=True)]
     queued = [one for one, end in zip(fresh, ends, strict=True) if end is None]
-    turns = {**_turns(connection, queued), **coalesce.inherited(connection, queued)}
+    turns = {**_turns(connection, queued), **_inherited_turns(connection, queued)}
     _INSERT_MESSAGE.run(
         connection, [_message_row(one, turns.get(one.id), end) for one, end in zip(fresh, ends, strict=True)]
     )
@@ -106,7 +123,7 @@ def _insert(
         connection, [row for one, listings in zip(fresh, listed, strict=True) for row in _recipient_rows(one, listings)]
     )
     _INSERT_CONTENT.run(connection, [{"message_id": one.id, "content": one.message.content} for one in fresh])
-    replaced = coalesce.supersede(connection, queued)
+    replaced = _supersede(connection, queued)
     outbox.accepted(connection, queued)
     outbox.suppressed(connection, suppressed, {one.id: one.created_at for one in fresh} if suppressed else {})
     outbox.ended(connection, {one.id: one.created_at for one, end in zip(fresh, ends, strict=True) if end is not None})
@@ -115,8 +132,8 @@ def _insert(
 
 def _end(acceptance: Acceptance, suppressed: Mapping[str, Listing]) -> tuple[Event, Explanation] | None:
     """Return the event that ends a message at once, and its explanation; None if it is queued."""
-    if acceptance.sunk:
-        return Event.CANCEL, SUNK
+    if acceptance.to_sink:
+        return Event.CANCEL, TO_SINK
     return (Event.SUPPRESS, SUPPRESSED) if len(suppressed) == len(acceptance.message.envelope.rcpt_to) else None
 
 
@@ -226,7 +243,7 @@ def _answer(request: Request, first: Mapping[_Key, tuple[bytes, tuple[UUID, ...]
 
 def _delete_keys(connection: Connection, keys: Sequence[Idempotency | None]) -> None:
     """Delete the Idempotency-Keys of requests that were not stored."""
-    rows = [{"of": one.key_id, "at": one.endpoint, "called": one.key} for one in keys if one is not None]
+    rows = [{"api_key": one.key_id, "path": one.endpoint, "token": one.key} for one in keys if one is not None]
     if rows:
         connection.execute(_DELETE_KEY, rows)
 
@@ -270,3 +287,33 @@ def _key_row(asked: Idempotency, request: Request) -> dict[str, Any]:
         "created_at": request.acceptances[0].created_at,
         "ids": [id.hex for id in request.ids],
     }
+
+
+def _inherited_turns(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, int]:
+    """Return the turns that new messages inherit from those they supersede."""
+    turns = {}
+    for one in _newest(fresh):
+        values = {"key": one.key_id, "value": one.coalesce, "in_pool": one.pool, "in_lane": one.lane.rank}
+        found = _FIRST_TURN.first(connection, values)
+        if one.due_at <= one.created_at and found.turn is not None:
+            turns[one.id] = found.turn
+    return turns
+
+
+def _supersede(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, list[UUID]]:
+    """Cancel the waiting messages with the same values; return by new id the ids replaced."""
+    rows: list[dict[str, Any]] = [
+        {"key": one.key_id, "value": one.coalesce, "in_pool": one.pool, "newest": one.id, "now": one.created_at}
+        for one in _newest(fresh)
+    ]
+    if not rows:
+        return {}
+    replaced = {row["newest"]: [found.id for found in _SUPERSEDED_IDS.all(connection, row)] for row in rows}
+    _SUPERSEDE.run(connection, rows)
+    outbox.ended(connection, {id: row["now"] for row in rows for id in replaced[row["newest"]]})
+    return replaced
+
+
+def _newest(fresh: Sequence[Acceptance]) -> Iterable[Acceptance]:
+    """Return the last message of each coalesce value in this batch."""
+    return {(one.key_id, one.pool, one.coalesce): one for one in fresh if one.coalesce is not None}.values()

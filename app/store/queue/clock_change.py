@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, bindparam, case, func, select, tuple_, update
 
 from app.mail.lifecycle import MessageState
-from app.store.db.batch import per_argument
+from app.store.db.writer import per_argument
 from app.store.schema import ACTIVE, RESTING, attempts, mailboxes, messages
 
 NIL = UUID(int=0)

@@ -11,7 +11,7 @@ from app.mail.lifecycle import ENDED_STATES, WAITING_STATES
 from app.mail.mailbox_health import Health
 from app.mail.outcome.verdict import Explanation
 from app.mail.retry_schedule import DELAY_NOTICE_AFTER
-from app.store.db.batch import per_argument
+from app.store.db.writer import per_argument
 from app.store.mailboxes import conditions
 from app.store.schema import delay_notices, messages
 from app.store.webhooks import outbox

@@ -1,4 +1,4 @@
-"""Commands of operators for one message: retry, cancel, confirm, with their webhook events and audit entries.
+"""Commands for one message: retry, cancel, confirm, reschedule, with their webhook events and audit entries.
 
 The lifecycle decides in which state each is possible. `is_scheduled` is the condition of a scheduled message.
 
@@ -28,10 +28,12 @@ from sqlalchemy import (
 
 from app.mail import retry_schedule
 from app.mail.lifecycle import CONFIRMED, Event, MessageState, RecipientState, next_state, sources
+from app.mail.message.message import redate
+from app.mail.times import iso
 from app.store.keys import audit
-from app.store.keys.audit_records import Action, Actor, Entry
+from app.store.keys.audit import Action, Actor, Entry
 from app.store.records import Change
-from app.store.schema import messages, recipients
+from app.store.schema import contents, messages, recipients
 from app.store.webhooks import outbox
 
 
@@ -46,6 +48,17 @@ class OperatorCommand:
     now: float
     key_id: UUID | None = None
     scheduled: bool = False
+    by: Actor | None = None  # for the audit; None: no entry
+
+
+@dataclass(frozen=True, slots=True)
+class RescheduleRequest:
+    """Request to send a message at `at` instead (epoch seconds). `key_id`: only if the message is of this API key."""
+
+    id: UUID
+    at: float
+    now: float
+    key_id: UUID | None = None
     by: Actor | None = None  # for the audit; None: no entry
 
 
@@ -69,7 +82,7 @@ class _Command:
         return next_state(state, next(event for event in self.events if state in sources(event)))
 
 
-_m, _r = messages.c, recipients.c
+_m, _r, _c = messages.c, recipients.c, contents.c
 _NOW = bindparam("now", type_=Double)
 
 
@@ -122,6 +135,15 @@ _CONFIRM = _Command(
     message=_MESSAGE.values(ended_at=_NOW, explanation=asdict(CONFIRMED)),
     recipient=_RECIPIENT.where(_r.state == RecipientState.PENDING).values(state=RecipientState.RELAYED),
 )
+
+_SCHEDULED = (
+    select(_m.key_id, _m.state, _m.scheduled_at, _m.due_since, _m.expires_at)
+    .where(_m.id == bindparam("message"))
+    .with_for_update()  # a claim skips locked rows and finds the new time later
+)
+_MOVE = update(messages).where(_m.id == bindparam("message")).values(turn=None)
+_CONTENT = select(_c.content).where(_c.message_id == bindparam("message"))
+_SET_CONTENT = update(contents).where(_c.message_id == bindparam("message"))
 
 
 def retry(connection: Connection, batch: Sequence[OperatorCommand]) -> list[Change | None]:
@@ -180,3 +202,45 @@ def _visible(command: OperatorCommand, rows: Mapping[UUID, _Row]) -> _Row | None
 
 def _change(applied: bool, row: _Row | None) -> Change | None:
     return None if row is None else Change(applied, MessageState(row.state), row.content_removed_at is None)
+
+
+def reschedule(connection: Connection, batch: Sequence[RescheduleRequest]) -> list[Change | None]:
+    """Reschedule messages; return the results in the order of the batch. None: no such message, or another key's.
+
+    A message that is not scheduled, or whose time has come, stays unchanged; a new time in the past becomes now. Due
+    time, expiry, age and the Date field move with it. A claim assigns a turn at the new time.
+    """
+    order = sorted(range(len(batch)), key=lambda index: batch[index].id)  # one lock order everywhere: no deadlock
+    changes = {index: _reschedule(connection, batch[index]) for index in order}
+    return [changes[index] for index in range(len(batch))]
+
+
+def _reschedule(connection: Connection, request: RescheduleRequest) -> Change | None:
+    row = connection.execute(_SCHEDULED, {"message": request.id}).one_or_none()
+    if row is None or request.key_id not in (None, row.key_id):
+        return None
+    if not is_scheduled(row, request.now):
+        return Change(False, MessageState(row.state))
+    due = max(request.at, request.now)
+    connection.execute(
+        _MOVE,
+        {
+            "message": request.id,
+            "scheduled_at": due,
+            "due_since": due,
+            "due_at": due,
+            "expires_at": due + row.expires_at - row.due_since,
+        },
+    )
+    _set_date_field(connection, request.id, due)
+    outbox.rescheduled(connection, {request.id: (row.due_since, due)}, request.now)
+    if request.by is not None:
+        moved = {"scheduled_at": {"before": iso(row.scheduled_at), "after": iso(due)}}
+        audit.write(connection, [Entry(request.now, request.by, Action.EMAIL_RESCHEDULED, str(request.id), moved)])
+    return Change(True, MessageState(row.state))
+
+
+def _set_date_field(connection: Connection, id: UUID, due: float) -> None:
+    content: bytes | None = connection.execute(_CONTENT, {"message": id}).scalar()
+    if content is not None:
+        connection.execute(_SET_CONTENT, {"message": id, "content": redate(content, due)})

@@ -1,22 +1,36 @@
-"""Recovers messages with expired leases or, for a take-over, messages of a mailbox; ends messages past their expiry."""
+"""Recovery of messages that are under way or waiting: of expired leases, of a mailbox that a replica takes over, past
+their expiry, and after a restore.
+"""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, exists, select, update
+from sqlalchemy import Boolean, Connection, Row, bindparam, exists, func, or_, select, update
 
 from app.mail import lifecycle, policy
-from app.mail.lifecycle import EXPIRED, ActiveMessage, Event, MessageState, RecipientOutcome, RecipientState
+from app.mail.lifecycle import (
+    EXPIRED,
+    RESTORED,
+    ActiveMessage,
+    Event,
+    MessageState,
+    RecipientOutcome,
+    RecipientState,
+)
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
-from app.store.db.batch import per_argument
+from app.store.db.dialect import execute_many
+from app.store.db.writer import per_argument
+from app.store.mailboxes.ownership import ALIVE
+from app.store.mailboxes.records import Acquired, ClockSkew
 from app.store.queue.claim import pending
 from app.store.queue.settle import AttemptResult, find_marked, settle
 from app.store.records import AttemptLog
-from app.store.schema import ACTIVE, WAITING, attempts, messages, owners, recipients
+from app.store.schema import ACTIVE, WAITING, attempts, messages, owners, recipients, replicas
 from app.store.webhooks import outbox
 
 BATCH_SIZE = 1000  # rows in one transaction: accepts wait for it
@@ -35,12 +49,24 @@ class ExpiredLeases:
     owner: UUID | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """Request of a replica to own a mailbox. `by_force`: its owner is dead. `jitter` gives numbers in -1..1."""
+
+    replica: UUID
+    mailbox: str
+    by_force: bool
+    now: float
+    clock_skew: ClockSkew
+    jitter: Callable[[], float]
+
+
 Recovered = tuple[UUID, bool | None]
 """Message and whether it is in doubt; None: its outcome was known."""
 
-_m, _r, _a = messages.c, recipients.c, attempts.c
+_m, _r, _a, _o = messages.c, recipients.c, attempts.c, owners.c
 
-OPEN_ATTEMPTS = select(
+_OPEN_ATTEMPTS = select(
     _m.id,
     _m.lease,
     _m.attempts.label("number"),
@@ -54,7 +80,7 @@ OPEN_ATTEMPTS = select(
 """Active messages with their open attempts."""
 
 _EXPIRED = (
-    OPEN_ATTEMPTS.where(ACTIVE, _m.lease_until <= bindparam("until"))
+    _OPEN_ATTEMPTS.where(ACTIVE, _m.lease_until <= bindparam("until"))
     .order_by(_m.lease_until)
     .limit(BATCH_SIZE)
     .with_for_update(of=[messages, attempts], skip_locked=True)  # so that no dot is marked meanwhile
@@ -73,6 +99,33 @@ _STILL_PENDING = select(_r.message_id, _r.address, _r.reply).where(
     _r.message_id.in_(bindparam("ids", expanding=True)), _r.state == RecipientState.PENDING
 )
 _FAIL = update(recipients).where(_r.message_id == bindparam("message"), _r.address == bindparam("recipient"))
+_HELD = lifecycle.next_state(MessageState.QUEUED, Event.HOLD)  # the same as from DEFERRED
+_MAYBE_SENT = (
+    select(_m.id)
+    .where(WAITING, or_(_m.scheduled_at.is_(None), _m.scheduled_at <= bindparam("now")))
+    .limit(BATCH_SIZE)
+    .with_for_update(skip_locked=True)
+)
+_HOLD = (
+    update(messages)
+    .where(_m.id == bindparam("message"))
+    .values(state=_HELD, due_at=None, turn=None, possible_duplicate=True, explanation=asdict(RESTORED))
+)
+_FREE = (
+    select(_o.token, _o.clock, _o.ahead)
+    .where(
+        _o.mailbox == bindparam("mailbox_name"),
+        or_(
+            bindparam("by_force", type_=Boolean),
+            ~exists().where(replicas.c.id == _o.replica, ALIVE).correlate(owners),
+        ),
+    )
+    .with_for_update(of=owners, skip_locked=True)
+)
+_OPEN_OF = (_a.mailbox == bindparam("mailbox_name"), _a.ended_at.is_(None), ACTIVE)
+_UNFINISHED = _OPEN_ATTEMPTS.where(*_OPEN_OF).order_by(_m.id).with_for_update(of=[messages, attempts], skip_locked=True)
+_COUNT = select(func.count()).select_from(attempts).join(messages, _m.id == _a.message_id).where(*_OPEN_OF)
+_TAKE_OVER = update(owners).where(_o.mailbox == bindparam("mailbox_name")).values(token=_o.token + 1)
 
 
 @per_argument
@@ -80,7 +133,7 @@ def recover(connection: Connection, expired: ExpiredLeases) -> list[Recovered]:
     """Settle up to BATCH_SIZE messages with an expired lease."""
     statement = _EXPIRED if expired.owner is None else _EXPIRED_OF
     rows = connection.execute(statement, {"until": expired.until, "owner": expired.owner}).all()
-    return requeue(connection, rows, expired)
+    return _requeue(connection, rows, expired)
 
 
 @per_argument
@@ -100,8 +153,41 @@ def expire(connection: Connection, now: float) -> list[UUID]:
     return ids
 
 
-def requeue(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], expired: ExpiredLeases) -> list[Recovered]:
-    """Settle the locked rows of OPEN_ATTEMPTS: by their outcome if it is known, else like a lost connection."""
+@per_argument
+def hold(connection: Connection, now: float) -> int:
+    """Hold up to BATCH_SIZE waiting messages after a restore at `now` (epoch seconds); return their number.
+
+    They may have been relayed since the backup, except those that are scheduled for a later time.
+    """
+    rows = [{"message": id} for id in connection.execute(_MAYBE_SENT, {"now": now}).scalars()]
+    execute_many(connection, _HOLD, rows)
+    return len(rows)
+
+
+@per_argument
+def acquire(connection: Connection, request: Acquisition) -> Acquired | None:
+    """Take over a mailbox: its fencing token grows, and its active messages are requeued, in one commit.
+
+    None: a live replica owns it, or rows are locked, and it is repeated later. After the commit the former owner cannot
+    claim, mark a final dot or settle; everything that it may have sent is known to the new owner.
+    """
+    mailbox = {"mailbox_name": request.mailbox}
+    before = connection.execute(_FREE, {**mailbox, "by_force": request.by_force}).first()
+    if before is None:
+        return None
+    rows = connection.execute(_UNFINISHED, mailbox).all()
+    if len(rows) != connection.execute(_COUNT, mailbox).scalar():
+        return None
+    skew = request.clock_skew
+    connection.execute(_TAKE_OVER, {**mailbox, "replica": request.replica, "clock": skew.clock, "ahead": skew.ahead})
+    recovered = _requeue(connection, rows, ExpiredLeases(math.inf, request.now, request.jitter))
+    unfinished = tuple((id, in_doubt) for id, in_doubt in recovered if in_doubt is not None)
+    ahead = skew.ahead - before.ahead if skew.clock and skew.clock == before.clock else 0.0
+    return Acquired(request.mailbox, before.token + 1, request.now, unfinished, ahead)
+
+
+def _requeue(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], expired: ExpiredLeases) -> list[Recovered]:
+    """Settle the locked rows of _OPEN_ATTEMPTS: by their outcome if it is known, else like a lost connection."""
     if not rows:
         return []
     marked = find_marked(connection, rows)  # after the lock: no mark is written meanwhile

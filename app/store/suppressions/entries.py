@@ -12,10 +12,10 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, Double, Row, bi
 from app.logs.format import mask_addresses
 from app.mail.suppression import Evidence, Origin, SeenBy
 from app.store.db import uuid7
-from app.store.db.batch import per_argument
 from app.store.db.dialect import execute_many, upsert
+from app.store.db.writer import per_argument
 from app.store.keys import audit
-from app.store.keys.audit_records import Action, Actor, Entry
+from app.store.keys.audit import Action, Actor, Entry
 from app.store.records import FIRST_ID, LAST_ID
 from app.store.schema import suppressions
 from app.store.suppressions.records import Additions, Removals, Suppression

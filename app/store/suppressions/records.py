@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.frozen import frozen
 from app.mail.suppression import Evidence, Origin
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 
 
 @frozen

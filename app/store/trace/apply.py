@@ -16,10 +16,10 @@ from app.mail.delivery.states import DeliveryState
 from app.mail.lifecycle import REPORTED, TRACED, Event, MessageState, RecipientState, next_state
 from app.mail.suppression import SeenBy
 from app.mail.webhook.payload import DeliveryReport
-from app.store.db.batch import per_argument
 from app.store.db.dialect import execute_many, upsert
+from app.store.db.writer import per_argument
 from app.store.keys import audit
-from app.store.keys.audit_records import Action, Actor, Entry
+from app.store.keys.audit import Action, Actor, Entry
 from app.store.schema import messages, recipients, traces
 from app.store.trace.match import Candidate, Matcher
 from app.store.trace.readers import is_held

@@ -3,8 +3,8 @@
 from sqlalchemy import Connection, bindparam, select
 
 from app.frozen import frozen
-from app.store.db.batch import per_argument
 from app.store.db.dialect import upsert
+from app.store.db.writer import per_argument
 from app.store.schema import report_folders
 from app.store.trace.readers import is_held
 from app.store.trace.records import FolderProgress, Reader, WaitingReport

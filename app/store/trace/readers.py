@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, select, update
 
-from app.store.db.batch import per_argument
 from app.store.db.dialect import DatabaseNow, upsert
+from app.store.db.writer import per_argument
 from app.store.schema import trace_readers
 from app.store.trace.records import HoldRequest, Position, Progress, Reader
 

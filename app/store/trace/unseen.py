@@ -12,10 +12,10 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, exists, func, select, update
 
 from app.mail.lifecycle import UNKNOWN_HELD, UNKNOWN_TWICE, UNSEEN, Event, MessageState, next_state
-from app.store.db.batch import per_argument
 from app.store.db.dialect import execute_many
+from app.store.db.writer import per_argument
 from app.store.keys import audit
-from app.store.keys.audit_records import Action, Entry
+from app.store.keys.audit import Action, Entry
 from app.store.records import FIRST_ID
 from app.store.schema import api_keys, attempts, messages, traces
 from app.store.trace.apply import ACTOR

@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
 
 from app.mail.webhook.rules import EventType
-from app.store.db.batch import per_argument
 from app.store.db.dialect import execute_many
 from app.store.db.uuid7 import first_at
+from app.store.db.writer import per_argument
 from app.store.schema import FAILED_DELIVERY, PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, DeliveryResult, DeliveryState, WebhookStatus
 

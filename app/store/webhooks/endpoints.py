@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
 
 from app.mail.webhook.rules import EventType
-from app.store.db.batch import per_argument
+from app.store.db.writer import per_argument
 from app.store.records import LAST_ID
 from app.store.schema import PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.deliveries import parse_history

@@ -116,9 +116,9 @@ def test_an_item_of_a_batch_and_an_email_of_a_sink_are_erased(server: ApiServer)
     settle(server, claim(server, first), build.RELAYED)
     assert erase(server, first).status_code == 200
     assert server.get(f"/emails/{second}").json()["subject"] == BODY["subject"]
-    sunk = accepted(server.post(BODY, key=server.make_key(sink=True)))
-    assert erase(server, sunk).status_code == 200
-    assert "ovelace" not in server.get(f"/emails/{sunk}").text
+    discarded = accepted(server.post(BODY, key=server.make_key(sink=True)))
+    assert erase(server, discarded).status_code == 200
+    assert "ovelace" not in server.get(f"/emails/{discarded}").text
 
 
 def test_an_idempotent_repetition_returns_the_erased_email(server: ApiServer) -> None:

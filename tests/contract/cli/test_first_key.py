@@ -15,7 +15,7 @@ from app.main import Postern
 from app.settings import Settings
 from app.simulator import Simulator
 from app.store import Store
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 from app.store.keys.records import Key, Permission
 from app.store.keys.setting_key import SettingKeyOutcome
 from tests.harness import ACCOUNT, EMAIL, KEY, settings_for

@@ -28,7 +28,7 @@ from app.mail.message.message import Envelope, Message
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase, Reply
 from app.mail.outcome.verdict import Explanation
 from app.store import Store
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 from app.store.keys.records import Key, Permission
 from app.store.mailboxes.records import HoldRequest
 from app.store.records import MessageSummary

@@ -21,7 +21,7 @@ from app.cli import application
 from app.clock import Clock
 from app.doctor.finding import Finding, StepOutcome
 from app.doctor.graph import GraphTarget, examine_graph
-from app.main.graph_targets import graph_targets
+from app.main.graph import graph_targets
 from app.settings import Settings
 from app.simulator import Account, Simulator
 from app.simulator.entra import TENANT, Entra

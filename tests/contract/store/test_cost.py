@@ -18,7 +18,7 @@ from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.message.message import Lane, OnUnknown
 from app.mail.suppression import Origin
 from app.store import Store
-from app.store.keys.audit_records import Action, Actor, CountedEntry, Entry
+from app.store.keys.audit import Action, Actor, CountedEntry, Entry
 from app.store.keys.records import Key, KeyRevision, KeyRotation, Permission
 from app.store.read.records import Selection
 from app.store.records import FIRST_ID
@@ -137,7 +137,7 @@ async def keys_and_audit(store: Store) -> None:
     await store.touch_key(key.id, NOW)
     for _ in range(2):
         await store.accept([acceptance()], once("budget"), key.policy.rate_limit)
-        await store.accept([acceptance(sunk=True)], None, RateLimit(1, None))
+        await store.accept([acceptance(to_sink=True)], None, RateLimit(1, None))
     await store.revise_key(KeyRevision(key.id, {"disabled": True}, NOW, by))
     await store.rotate_key(KeyRotation(key.id, b"other", NOW, NOW, by))
     await store.key(key.id)

@@ -21,7 +21,7 @@ from app.mail.webhook.rules import EventType
 from app.store import Store
 from app.store.db.engine import database_file, write_engine
 from app.store.erase import Erased, EraseOutcome
-from app.store.keys.audit_records import Action, Actor
+from app.store.keys.audit import Action, Actor
 from app.store.read.records import Selection
 from app.store.records import Accepted, Email, IdempotencyConflict, MessageSummary
 from app.store.retention import BATCH_SIZE, RetentionCutoffs
@@ -150,13 +150,18 @@ async def test_an_unfinished_message_is_not_erased(store: Store, held: bool) -> 
 
 async def test_erasure_of_sunk_deferred_and_contentless_messages(store: Store) -> None:
     """A deferred one is not erased."""
-    (sunk,) = await accept(store, personal(sunk=True))
+    (discarded,) = await accept(store, personal(to_sink=True))
     pruned = await ended(store)
     (deferred,) = await accept(store, personal())
     assert await settle(store, await claim_one(store), DEFERRED)
     await store.prune(RetentionCutoffs(NOW, contents=NOW, messages=0.0, events=0.0))
-    found = await store.erase([sunk, pruned, deferred, UUID(int=1)], NOW + 5, BY)
-    assert found == {sunk: ERASED, pruned: ERASED, deferred: MessageState.DEFERRED, UUID(int=1): EraseOutcome.MISSING}
+    found = await store.erase([discarded, pruned, deferred, UUID(int=1)], NOW + 5, BY)
+    assert found == {
+        discarded: ERASED,
+        pruned: ERASED,
+        deferred: MessageState.DEFERRED,
+        UUID(int=1): EraseOutcome.MISSING,
+    }
     assert (await read(store, pruned)).content_removed_at == NOW
 
 

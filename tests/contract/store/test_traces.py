@@ -14,7 +14,7 @@ from app.mail.key_policy import Policy
 from app.mail.message.message import Envelope, Message, OnUnknown
 from app.mail.webhook.rules import EventType
 from app.store import Store
-from app.store.keys.audit_records import Action, Actor
+from app.store.keys.audit import Action, Actor
 from app.store.keys.records import Key, Permission
 from app.store.records import FIRST_ID, Acceptance
 from app.store.trace.records import (

@@ -13,8 +13,7 @@ from cryptography import x509
 from app.simulator import Simulator
 from app.simulator.entra import IDENTITY_HEADER, SCOPE
 from app.smtp.auth.client_certificate import ClientCertificate
-from app.smtp.auth.credentials import SecretFile
-from app.smtp.auth.failure import CredentialError, TokenRefusedError, TransientTokenError
+from app.smtp.auth.credentials import CredentialError, SecretFile, TokenRefusedError, TransientTokenError
 from app.smtp.auth.grants import CertificateGrant, ClientSecret, FederatedToken, Grant, ManagedIdentity, Token
 from tests.entra import SECRET, RunningEntra, app, certificate, federated, key_pem, pem, pfx, running_entra
 

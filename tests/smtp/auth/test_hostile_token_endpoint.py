@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from app.clock import Clock
-from app.smtp.auth.failure import CredentialError, TransientTokenError
+from app.smtp.auth.credentials import CredentialError, TransientTokenError
 from app.smtp.auth.grants import ClientSecret, Registration
 from app.smtp.auth.oauth import TokenSource
 from app.smtp.auth.token_http import MAX_RESPONSE_BYTES, TokenHttpClient

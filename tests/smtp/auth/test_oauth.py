@@ -9,7 +9,7 @@ import pytest
 from app.clock import Clock
 from app.mail.outcome.attempt import FailureKind, Phase
 from app.simulator import Account, Fault, Point, Say, Simulator
-from app.smtp.auth.failure import CredentialError
+from app.smtp.auth.credentials import CredentialError
 from app.smtp.auth.grants import ClientSecret
 from app.smtp.auth.oauth import RENEW_BEFORE_EXPIRY, RENEWAL_RETRY_INTERVAL, OAuth, TokenSource
 from app.smtp.failure import SessionError

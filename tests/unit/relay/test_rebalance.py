@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.relay.rebalance import Rebalance, rebalance
+from app.relay.coordinator import Rebalance, rebalance
 from app.store.mailboxes.records import ClusterView, MailboxOwner, Replica
 
 NAMES = tuple(f"m{number:02}" for number in range(30))

@@ -14,7 +14,7 @@ import pytest
 from app.api.auth.authenticator import digest, new_key
 from app.clock import Clock
 from app.mail.times import DAY
-from app.store.keys.audit_records import AuditRecord
+from app.store.keys.audit import AuditRecord
 from app.store.keys.records import KeyRotation, Permission
 from tests.contract.api.server import MINIMAL, SENDER, ApiServer, Json, accepted, changed, open_server, refused, small
 from tests.contract.store.build import stored_emails

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.mail.suppression import Origin
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 from app.store.keys.records import Permission
 from app.store.suppressions.records import Additions
 from tests.contract.api.server import ApiServer, Json, check_error, open_server, refused

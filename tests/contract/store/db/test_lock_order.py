@@ -18,10 +18,10 @@ deliveries.claim
 deliveries.recover deliveries.replay deliveries.replay_failed deliveries.settle erase.erase outbox.publish
 ping.write_probe keys.create keys.revise keys.revoke keys.rotate keys.touch setting_key.apply ended_sessions.end
 conditions.save_condition conditions.request_hold ownership.heartbeat ownership.leave ownership.release
-operator.cancel operator.confirm operator.retry recover.expire recover.recover reschedule.reschedule
-hold_restored.hold retention.prune vacuum.shrink clock_change.bring_forward clock_change.shorten settle.give_back
+operator.cancel operator.confirm operator.retry recover.expire recover.recover operator.reschedule
+recover.hold retention.prune vacuum.shrink clock_change.bring_forward clock_change.shorten settle.give_back
 settle.mark_dot settle.renew settle.settle readers.hold readers.advance readers.release folders.advance_folder
-apply.apply unseen.mark_unseen entries.add entries.remove takeover.acquire endpoints.create
+apply.apply unseen.mark_unseen entries.add entries.remove recover.acquire endpoints.create
 endpoints.remove endpoints.revise endpoints.rotate
 """
 

@@ -9,7 +9,7 @@ from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.message.message import OnUnknown
 from app.store import Store
 from app.store.keys import audit
-from app.store.keys.audit_records import Action, Actor, CountedEntry, Entry
+from app.store.keys.audit import Action, Actor, CountedEntry, Entry
 from app.store.keys.records import Key, KeyRevision, Permission
 from app.store.mailboxes.records import HoldRequest
 from app.store.retention import RetentionCutoffs

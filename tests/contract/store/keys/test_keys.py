@@ -10,7 +10,7 @@ import pytest
 from app.mail.key_policy import UNUSED, Policy, PolicyError
 from app.mail.message.message import Lane
 from app.store import AlreadyStoredError, Store
-from app.store.keys.audit_records import Action, Actor
+from app.store.keys.audit import Action, Actor
 from app.store.keys.records import AuthenticatedKey, Key, KeyRecord, KeyRevision, KeyRotation, KeySecret, Permission
 from tests.contract.store.build import NOW
 

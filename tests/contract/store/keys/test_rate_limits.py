@@ -193,17 +193,17 @@ async def test_no_window_exceeds_its_limit(
 async def test_a_sunk_message_is_stored_cancelled_and_never_claimed(store: Store, coalesce: str | None) -> None:
     """With the reason, and without a turn."""
     waiting = acceptance(coalesce=coalesce)
-    sunk = acceptance(coalesce=coalesce, sunk=True, content=b"x")
+    discarded = acceptance(coalesce=coalesce, to_sink=True, content=b"x")
     await store.accept([waiting])
-    assert await store.accept([sunk], once()) == Accepted((sunk.id,))
-    email = await store.get(sunk.id)
+    assert await store.accept([discarded], once()) == Accepted((discarded.id,))
+    email = await store.get(discarded.id)
     assert email is not None
     assert (email.state, email.ended_at, email.due_at, email.attempts) == ("cancelled", NOW, None, ())
     assert email.explanation is not None
     assert "sink" in email.explanation.summary
-    assert await store.content(sunk.id) == b"x"
+    assert await store.content(discarded.id) == b"x"
     claimed = await claim(store, 9)
     assert [one.id for one in claimed] == [waiting.id]
-    change = await store.retry(sunk.id, NOW)
+    change = await store.retry(discarded.id, NOW)
     assert change is not None
     assert not change.applied

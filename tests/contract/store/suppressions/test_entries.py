@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from app.mail.suppression import Origin
 from app.store import Store
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 from app.store.suppressions.records import Additions, Removals, Suppression
 from tests.contract.store.build import NOW
 

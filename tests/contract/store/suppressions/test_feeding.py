@@ -11,7 +11,7 @@ from app.mail.message.message import Lane
 from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.mail.suppression import BOUNCE_WINDOW, Evidence, Origin, SeenBy
 from app.store import Store
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 from app.store.keys.records import Key, Permission
 from app.store.records import Claimed
 from app.store.retention import RetentionCutoffs

@@ -12,7 +12,7 @@ from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.mail.suppression import Origin
 from app.mail.webhook.rules import EventType
 from app.store import Store
-from app.store.keys.audit_records import Actor
+from app.store.keys.audit import Actor
 from app.store.keys.records import Key, Permission
 from app.store.read.last_event import last_event
 from app.store.read.records import Selection
@@ -159,9 +159,9 @@ async def test_a_removed_or_expired_entry_suppresses_nothing(store: Store) -> No
 async def test_an_exempt_message_and_a_sunk_one_are_not_checked(store: Store) -> None:
     """The key's policy decides."""
     await suppress(store)
-    exempt, sunk = await accept(store, acceptance(GONE, ignores_suppressions=True), acceptance(GONE, sunk=True))
+    exempt, discarded = await accept(store, acceptance(GONE, ignores_suppressions=True), acceptance(GONE, to_sink=True))
     assert (await states(store, exempt))[1] == [RecipientState.PENDING]
-    assert (await states(store, sunk))[0] is MessageState.CANCELLED
+    assert (await states(store, discarded))[0] is MessageState.CANCELLED
 
 
 async def test_messages_of_one_group_are_checked_each_for_itself(store: Store) -> None:
