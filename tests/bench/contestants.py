@@ -12,6 +12,7 @@ from tests.bench.measures.relaying import FAST, LARGE, SLOW
 from tests.bench.setup import Stage
 
 POSTERN: Final = "Postern"
+POSTERN_UNRESERVED: Final = "Postern, no session reserved"
 NODE: Final = "Node service"
 POSTFIX: Final = "Postfix"
 TUTORIAL: Final = "FastAPI + BackgroundTasks"
@@ -48,6 +49,7 @@ Measure = Callable[[], Figures]
 
 CONTESTANTS: dict[str, Callable[[Stage], Measure]] = {
     POSTERN: partial(serving.sustained, services.postern),
+    POSTERN_UNRESERVED: partial(serving.sustained, services.postern_unreserved),
     NODE: partial(serving.sustained, services.node),
     POSTFIX: relaying.postfix_sustained,
     TUTORIAL: partial(serving.sustained, services.tutorial),

@@ -88,6 +88,7 @@ TRACED = (
 )
 GOALS = (
     Goal("G1", SUSTAINED, "sustained", "msg/s", who.POSTERN, who.NODE, 2.0),
+    Goal("G1", f"{SUSTAINED}, no session reserved", "sustained", "msg/s", who.POSTERN_UNRESERVED, who.NODE),
     Goal("G2", SUSTAINED, "sustained", "msg/s", who.POSTERN, who.POSTFIX, 2.0),
     Goal("G3", SUSTAINED, "sustained", "msg/s", who.POSTERN, who.TUTORIAL, 6.0),
     Goal("G4", ACCEPTED, "accepted", "msg/s", who.POSTERN, who.NODE, 1.3),

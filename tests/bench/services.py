@@ -31,7 +31,7 @@ class Service:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def postern(stage: Stage, name: str = "postern", mailboxes: int = 1) -> Service:
+def postern(stage: Stage, name: str = "postern", mailboxes: int = 1, urgent_connections: int = 1) -> Service:
     """Start `postern serve` with SQLite, its limits as wide as they go, three connections to each mailbox."""
     port, folder = free_port(), stage.folder / name
     folder.mkdir()
@@ -48,6 +48,7 @@ def postern(stage: Stage, name: str = "postern", mailboxes: int = 1) -> Service:
     }
     wide = {
         "connections": CONNECTIONS,
+        "urgent_connections": urgent_connections,
         "messages_per_minute": 1_000_000,
         "recipients_per_day": 1_000_000_000,
         "password": PASSWORD,
@@ -63,6 +64,11 @@ def postern(stage: Stage, name: str = "postern", mailboxes: int = 1) -> Service:
     process = stage.start(name, [stage.python, "-m", "app", "serve"], environment, silent=True)
     process.is_well(f"http://127.0.0.1:{port}/readyz")
     return Service(port, [process], 4000, 500, headers={"authorization": f"Bearer {KEY}"})
+
+
+def postern_unreserved(stage: Stage) -> Service:
+    """Start Postern without a session that is reserved for urgent mail: no peer has such a lane."""
+    return postern(stage, "unreserved", urgent_connections=0)
 
 
 def _pool(mailboxes: int, facts: Mapping[str, object]) -> str:

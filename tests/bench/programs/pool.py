@@ -24,7 +24,7 @@ CONNECTIONS = 3
 
 
 def make() -> SessionPool:
-    """The pool as app/main makes it."""
+    """The pool as app/main makes it, but no session ends by its number of messages."""
     credentials = Password(os.environ["SMTP_USER"], os.environ["SMTP_PASSWORD"])
     upstream = Upstream(
         host=os.environ["SMTP_HOST"],
@@ -37,7 +37,7 @@ def make() -> SessionPool:
     async def open_one() -> Session | Refusal:
         return await open_session(upstream, credentials)
 
-    return SessionPool(LoginGate(open_one), CONNECTIONS)
+    return SessionPool(LoginGate(open_one), CONNECTIONS, max_messages=sys.maxsize)  # as Nodemailer and Postfix here
 
 
 async def relay(pool: SessionPool, envelope: Envelope, content: bytes, count: int) -> float:

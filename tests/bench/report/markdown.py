@@ -32,7 +32,8 @@ make limits                     # G13 and G14: Exchange's limits and the urgent 
 _PEERS = """## Peers and their settings
 
 - **Postern**: `postern serve` with SQLite (`synchronous=FULL`), one mailbox, three connections, the limits of the
-  mailbox lifted.
+  mailbox lifted. One of the connections is reserved for urgent mail, so these messages have two; "no session reserved"
+  is the same with `POSTERN_URGENT_CONNECTIONS=0`. `app/smtp` pool alone: three sessions, never replaced.
 - **Node service**: Express answers after BullMQ's job is in Redis (`appendonly yes`, `appendfsync always`); a worker
   in the same process (concurrency 12) sends through Nodemailer's pool (3 connections, never replaced, STARTTLS
   verified). Its CPU and memory include Redis.
