@@ -1,11 +1,12 @@
-"""Supervised loop that repeats one step, and a wait for an event with a timeout.
+"""Supervised loop that repeats one step, its task, and a wait for an event with a timeout.
 
 A bug in the step or a database error is logged and does not end the loop.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
+from typing import Any
 
 from app import logs
 from app.store import StoreUnavailableError
@@ -33,6 +34,17 @@ async def run_periodically(
         delay = await _supervised(name, step)
         if not stopping():
             await _wait(interval if delay is None else delay, pause, wake)
+
+
+def run_until_closed(stack: AsyncExitStack, loop: Coroutine[Any, Any, None]) -> None:
+    """Run `loop` in a task, which is cancelled and waited for when the stack is closed."""
+    task = asyncio.create_task(loop)
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(stop)
 
 
 async def wait(event: asyncio.Event, seconds: float) -> bool:

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from app import logs
-from app.background import run_periodically
 from app.clock import Clock
 from app.frozen import frozen
 from app.mail.times import DAY
@@ -28,40 +27,20 @@ class RetentionPeriods:
     audit: float = 365.0
 
 
-class Retention:
-    """Periodic task that prunes the store."""
-
-    def __init__(self, store: Store, clock: Clock, periods: RetentionPeriods) -> None:
-        self._store = store
-        self._clock = clock
-        self._periods = periods
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Start the task."""
-        self._task = asyncio.create_task(run_periodically("retention", self.advance, interval=PRUNE_INTERVAL))
-
-    async def stop(self) -> None:
-        """Cancel the task; each step is one commit."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def advance(self) -> None:
-        """Remove everything past its retention period. Raises StoreUnavailableError."""
-        now = self._clock.now()
-        days = self._periods
-        cutoffs = RetentionCutoffs(
-            now,
-            contents=now - days.content * DAY,
-            messages=now - days.metadata * DAY,
-            events=now - max(days.metadata, MIN_EVENT_DAYS) * DAY,
-            audit=now - days.audit * DAY,
-        )
-        removed = await _run_until_done(lambda: self._store.prune(cutoffs))
-        freed = await _run_until_done(self._store.shrink)
-        if removed or freed:
-            logs.pruned(rows=removed, pages=freed)
+async def remove_expired(store: Store, clock: Clock, periods: RetentionPeriods) -> None:
+    """Remove everything past its retention period; each step is one commit. Raises StoreUnavailableError."""
+    now = clock.now()
+    cutoffs = RetentionCutoffs(
+        now,
+        contents=now - periods.content * DAY,
+        messages=now - periods.metadata * DAY,
+        events=now - max(periods.metadata, MIN_EVENT_DAYS) * DAY,
+        audit=now - periods.audit * DAY,
+    )
+    removed = await _run_until_done(lambda: store.prune(cutoffs))
+    freed = await _run_until_done(store.shrink)
+    if removed or freed:
+        logs.pruned(rows=removed, pages=freed)
 
 
 async def _run_until_done(step: Callable[[], Awaitable[int]]) -> int:

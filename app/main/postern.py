@@ -4,7 +4,6 @@ Start order: database lock, HTTP server (503 until the store is open), store, di
 metrics, mailboxes, trace readers, retention, routes. Stop order: HTTP server first, then the reverse.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -19,7 +18,7 @@ from app.api.auth.limits import MemoryBudget
 from app.api.problems.transport import transport_responses
 from app.api.server.middleware import RequestMiddleware
 from app.api.submission.pipeline import SubmissionPipeline
-from app.background import run_periodically
+from app.background import run_periodically, run_until_closed
 from app.clock import Clock
 from app.doctor.health_monitor import HealthMonitor, RelaySessions
 from app.doctor.target import CheckTarget
@@ -33,12 +32,12 @@ from app.mailbox_factory import MailboxFactory, limits
 from app.main.database import apply_setting_key, lock_database, open_store, recover_all
 from app.metrics_exporter import MetricsExporter
 from app.relay.coordinator import HeartbeatConfig, MailboxCoordinator
-from app.retention import Retention, RetentionPeriods
+from app.retention import PRUNE_INTERVAL, RetentionPeriods, remove_expired
 from app.settings import Settings, SettingsError
 from app.smtp import tls
 from app.smtp.auth.credentials import Credentials
 from app.smtp.auth.expiry_monitor import CHECK_INTERVAL, CredentialExpiryMonitor, ExpiryNotice
-from app.store.db.disk_guard import DiskGuard, ReserveTooLargeError
+from app.store.db.disk_guard import MEASURE_INTERVAL, DiskGuard, ReserveTooLargeError
 from app.store.db.engine import database_file
 from app.store.records import WorkHint
 from app.webhooks.dispatcher import WebhookDispatcher
@@ -136,8 +135,8 @@ class Postern:
             self.disk = DiskGuard(file and file.parent, self.settings.min_free_bytes)
         except ReserveTooLargeError as error:
             raise SettingsError(f"POSTERN_MIN_FREE_BYTES: {error} Give less, or 0 for no reserve.") from None
-        self.disk.start()
-        stack.push_async_callback(self.disk.stop)
+        if file is not None:
+            run_until_closed(stack, run_periodically("disk", self.disk.measure, interval=MEASURE_INTERVAL))
 
     async def _start_webhooks(self, stack: AsyncExitStack, *, single_node: bool) -> None:
         webhooks = WebhookDispatcher(self.store, self.clock, self._webhook_sender)
@@ -188,7 +187,7 @@ class Postern:
         watch = CredentialExpiryMonitor(mailbox, login, self.clock, self._publish_expiry)
         interval = CHECK_INTERVAL / self.clock.speed
         loop = run_periodically("credential expiry", watch.advance, interval=interval)
-        stack.callback(asyncio.create_task(loop).cancel)
+        run_until_closed(stack, loop)
 
     def _start_health_monitor(self, stack: AsyncExitStack, targets: list[CheckTarget]) -> None:
         file = database_file(self.settings.store_url)
@@ -216,9 +215,8 @@ class Postern:
     def _start_retention(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         keep = RetentionPeriods(settings.keep_content_days, settings.keep_metadata_days, settings.keep_audit_days)
-        self.retention = Retention(self.store, self.clock, keep)
-        self.retention.start()
-        stack.push_async_callback(self.retention.stop)
+        step = partial(remove_expired, self.store, self.clock, keep)
+        run_until_closed(stack, run_periodically("retention", step, interval=PRUNE_INTERVAL))
 
     def _mount_routes(self, middleware: RequestMiddleware) -> None:
         context = self._context()

@@ -7,12 +7,11 @@ server reports when it is full.
 
 import asyncio
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from app import logs, metrics
 
-INTERVAL = 1.0  # seconds between two measurements
+MEASURE_INTERVAL = 1.0  # seconds between two measurements
 DEFAULT_RESERVE = 128 * 1024 * 1024  # bytes
 SMALL_DISK_SHARE = 10  # of a disk smaller than ten times that, a tenth is the default
 _COPIES = 2  # a message is written to SQLite's write-ahead log and to the file
@@ -33,7 +32,6 @@ class DiskGuard:
         self._free: int | None = None  # None: unknown
         self._accepted = 0  # bytes since the measurement
         self._low = False
-        self._task: asyncio.Task[None] | None = None
         total = self._measure()
         self._reserve = min(DEFAULT_RESERVE, (total or 0) // SMALL_DISK_SHARE) if reserve is None else reserve
         if reserve and total is not None and reserve >= total:
@@ -56,23 +54,10 @@ class DiskGuard:
         self._accepted += _COPIES * size
         return True
 
-    def start(self) -> None:
-        """Start to measure periodically."""
-        if self._folder is not None:
-            self._task = asyncio.create_task(self._watch())
-
-    async def stop(self) -> None:
-        """Stop measuring."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(INTERVAL)
-            await asyncio.to_thread(self._measure)  # a disk that hangs must not hold up the event loop
-            self._update_low()
+    async def measure(self) -> None:
+        """Measure the free space, in a thread: a disk that hangs must not hold up the event loop."""
+        await asyncio.to_thread(self._measure)
+        self._update_low()
 
     def _measure(self) -> int | None:
         """Measure the free space; return the size of the disk, None if it cannot be read.
