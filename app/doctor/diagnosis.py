@@ -20,7 +20,7 @@ _UNSUPPORTED_MECHANISM = Reply.of(504, ["5.7.4 Unrecognized authentication type"
 _SLOW = numbered(_AGAIN, "If that fails too, see Health, Service health at https://admin.microsoft.com.")
 
 
-def of_reply(
+def reply_finding(
     target: CheckTarget, step: Step, phase: Phase, reply: Reply, known: Mapping[str, str] | None = None
 ) -> Finding:
     """Return the finding of a refusal. `known` has values for further <names> of the fix."""
@@ -36,7 +36,7 @@ def _without_nothing(fix: str) -> str:
     return fix.partition(". ")[2] if fix.startswith("Nothing to do") else fix
 
 
-def of_failure(target: CheckTarget, step: Step, failure: Failure) -> Finding:
+def failure_finding(target: CheckTarget, step: Step, failure: Failure) -> Finding:
     """Return the finding of a failure without a reply: the observation, then its explanation."""
     verdict = judge_failure(failure)
     explanation = _specific(target, failure) or verdict.explanation

@@ -38,11 +38,14 @@ async def check_handshake(target: CheckTarget) -> list[Finding]:
             FailureKind.TIMEOUT,
             f"{target.host_and_port} did not answer in {target.step_timeouts.handshake} s.",
         )
-        return [diagnosis.of_failure(target, Step.GREETING, late)]
+        return [diagnosis.failure_finding(target, Step.GREETING, late)]
     if isinstance(end, Refusal):
         step = _STEP_BY_PHASE.get(end.phase, Step.GREETING)
         known = {"ehlo-name": target.upstream.ehlo_name}
-        return [*_successful(target, end.dialogue, step), diagnosis.of_reply(target, step, end.phase, end.reply, known)]
+        return [
+            *_successful(target, end.dialogue, step),
+            diagnosis.reply_finding(target, step, end.phase, end.reply, known),
+        ]
     return _all(target, end)
 
 
@@ -51,7 +54,7 @@ async def _unanswered(target: CheckTarget, failure: Failure) -> Finding:
         return certificate.untrusted_finding(target, failure, await _inspect(target))
     if failure.phase is Phase.STARTTLS and failure.kind is FailureKind.TLS:
         return certificate.no_tls_finding(target, failure, await _inspect(target))
-    return diagnosis.of_failure(target, _STEP_BY_PHASE.get(failure.phase, Step.GREETING), failure)
+    return diagnosis.failure_finding(target, _STEP_BY_PHASE.get(failure.phase, Step.GREETING), failure)
 
 
 async def _inspect(target: CheckTarget) -> TlsInfo | None:

@@ -62,16 +62,16 @@ async def check_login(target: CheckTarget, secret: LoginSecret) -> tuple[Finding
         async with asyncio.timeout(target.step_timeouts.login):
             end = await open_session(target.with_short_timeouts, FixedCredentials(secret))
     except SessionError as failed:
-        return diagnosis.of_failure(target, Step.AUTH, failed.failure), None
+        return diagnosis.failure_finding(target, Step.AUTH, failed.failure), None
     except TimeoutError:
         late = Failure(
             Phase.AUTH,
             FailureKind.TIMEOUT,
             f"{target.host_and_port} did not answer in {target.step_timeouts.login:g} s.",
         )
-        return diagnosis.of_failure(target, Step.AUTH, late), None
+        return diagnosis.failure_finding(target, Step.AUTH, late), None
     if isinstance(end, Refusal):
-        return diagnosis.of_reply(target, Step.AUTH, end.phase, end.reply, _known(secret)), None
+        return diagnosis.reply_finding(target, Step.AUTH, end.phase, end.reply, _known(secret)), None
     facts = {"mailbox": secret.username, "mechanism": f"AUTH {secret.mechanism}"}
     return ok(Step.AUTH, "The login succeeded.", facts), end
 
@@ -80,7 +80,7 @@ _PASSWORD = ok(Step.CREDENTIAL, "A password is set.")
 
 
 def _unavailable(target: CheckTarget, detail: str, code: str = "") -> Finding:
-    return diagnosis.of_failure(target, Step.CREDENTIAL, Failure(Phase.AUTH, FailureKind.CREDENTIAL, detail, code))
+    return diagnosis.failure_finding(target, Step.CREDENTIAL, Failure(Phase.AUTH, FailureKind.CREDENTIAL, detail, code))
 
 
 def _ends(target: CheckTarget, finding: Finding) -> Finding:

@@ -75,7 +75,7 @@ def _tcp_finding(target: CheckTarget, step: Step, failure: Failure | None, *, wo
     if step is Step.TCP_IPV6 and failure.kind is FailureKind.UNREACHABLE and not alone:
         return skipped(step, "This machine has no IPv6 route to the internet.")
     if not works:
-        return diagnosis.of_failure(target, step, failure)
+        return diagnosis.failure_finding(target, step, failure)
     if step is Step.TCP_IPV6:
         return warn(
             step,

@@ -49,10 +49,10 @@ async def send_test(target: CheckTarget, session: Session, to: Address) -> Findi
         async with asyncio.timeout(target.step_timeouts.message):
             attempt = await session.send(message.envelope, message.content, _go)
     except SessionError as failed_:
-        return diagnosis.of_failure(target, Step.TEST_MESSAGE, failed_.failure)
+        return diagnosis.failure_finding(target, Step.TEST_MESSAGE, failed_.failure)
     except TimeoutError:
         failure = Failure(session.phase, FailureKind.TIMEOUT, f"{target.host_and_port} did not answer in time.")
-        return diagnosis.of_failure(target, Step.TEST_MESSAGE, failure)
+        return diagnosis.failure_finding(target, Step.TEST_MESSAGE, failure)
     return _test_result(target, attempt, to, message.message_id)
 
 
@@ -74,11 +74,13 @@ async def _try_sender(target: CheckTarget, session: Session, address: str, deadl
         async with asyncio.timeout_at(deadline):
             reply = await session.try_sender(address)
     except SessionError as failed_:
-        return diagnosis.of_failure(target, Step.SENDER, failed_.failure)
+        return diagnosis.failure_finding(target, Step.SENDER, failed_.failure)
     except TimeoutError:
-        return diagnosis.of_failure(target, Step.SENDER, Failure(Phase.MAIL, FailureKind.TIMEOUT, "No reply in time."))
+        return diagnosis.failure_finding(
+            target, Step.SENDER, Failure(Phase.MAIL, FailureKind.TIMEOUT, "No reply in time.")
+        )
     if not reply.positive:
-        return diagnosis.of_reply(target, Step.SENDER, Phase.MAIL, reply, {"from-address": address})
+        return diagnosis.reply_finding(target, Step.SENDER, Phase.MAIL, reply, {"from-address": address})
     if address.lower() == target.mailbox.lower():
         return ok(Step.SENDER, f"{address} may send: it is the mailbox itself.", {"reply": str(reply)})
     return ok(

@@ -15,7 +15,7 @@ from app.store.keys import audit, ended_sessions, keys, setting_key
 from app.store.mailboxes import conditions, ownership, tenant_quota
 from app.store.queue import accept, claim, clock_change, delay_notices, operator, recover, settle
 from app.store.suppressions import entries
-from app.store.trace import apply, folders, readers, unseen
+from app.store.trace import apply, readers, unseen
 from app.store.webhooks import deliveries, endpoints, outbox
 
 _IN_ORDER: Sequence[Operation[Any, Any]] = (
@@ -63,7 +63,7 @@ _IN_ORDER: Sequence[Operation[Any, Any]] = (
     readers.hold,
     readers.advance,
     readers.release,
-    folders.advance_folder,
+    readers.advance_folder,
     apply.apply,
     unseen.mark_unseen,
     entries.add,

@@ -8,8 +8,8 @@ from uuid import UUID
 from app.mail.ndr.belief import SentEmail
 from app.store.db.reader import Reader as DatabaseReader
 from app.store.db.writer import Writer
-from app.store.trace import apply, folders, match, readers, sent, unseen
-from app.store.trace.folders import FolderAdvance
+from app.store.trace import apply, match, readers, unseen
+from app.store.trace.readers import FolderAdvance
 from app.store.trace.records import (
     Applied,
     FolderProgress,
@@ -69,15 +69,15 @@ class TraceStore:
 
     async def folders(self, mailbox: str) -> Mapping[str, FolderProgress]:
         """Return the progress of reading the folders of a mailbox for non-delivery reports, by folder."""
-        return await self._read(partial(folders.folders, mailbox=mailbox))
+        return await self._read(partial(readers.folders, mailbox=mailbox))
 
     async def advance_folder(self, reader: Reader, progress: FolderProgress) -> bool:
         """Store the progress of a folder of the reader's mailbox. False: the lease was lost."""
-        return await self._write(folders.advance_folder, FolderAdvance(reader, progress))
+        return await self._write(readers.advance_folder, FolderAdvance(reader, progress))
 
     async def sent_emails(self, message_ids: Iterable[str], scope: Scope) -> list[tuple[UUID, SentEmail]]:
         """Return the emails with these Message-IDs, each with its id, and once for every mailbox that has sent it."""
-        return await self._read(partial(sent.sent_emails, message_ids=message_ids, scope=scope))
+        return await self._read(partial(match.sent_emails, message_ids=message_ids, scope=scope))
 
     async def mark_unseen(self, request: Unseen) -> UnseenFound:
         """Explain, or send again, held emails that Exchange's trace should contain and does not: all of them."""

@@ -22,8 +22,7 @@ from app.mail.delivery.bounce import MAX_CAUSE, Cause
 from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import TraceRow
 from app.mail.ndr.belief import SentEmail, bounces, disbelief
-from app.mail.ndr.candidate import is_candidate
-from app.mail.ndr.parse import RecipientReport, parse
+from app.mail.ndr.parse import RecipientReport, is_candidate, parse
 from app.mail.ndr.parse import Report as DeliveryReport
 from app.mail.retry_schedule import MESSAGE_LIFETIME
 from app.mail.suppression import SeenBy

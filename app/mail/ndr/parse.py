@@ -1,4 +1,4 @@
-"""Parser of non-delivery reports (RFC 3462, RFC 3464) for hostile input.
+"""Parser of non-delivery reports (RFC 3462, RFC 3464) for hostile input, and the choice of messages to parse.
 
 Only the parts at the top of the multipart/report are separated, and only headers are parsed: those of the report, the
 blocks of message/delivery-status, and those of the returned message. The part for people is localised and never read.
@@ -6,7 +6,7 @@ All limits are cuts, not errors: a report with more has less that can be believe
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from email.message import Message
 from email.parser import HeaderParser
 from itertools import islice
@@ -14,6 +14,8 @@ from itertools import islice
 from app.frozen import frozen
 from app.mail.outcome.attempt import EnhancedStatus
 
+EXCHANGE_MARK = "x-ms-exchange-message-is-ndr"
+_REPORT = "multipart/report"
 MAX_SIZE = 1024 * 1024  # bytes; Exchange encloses the returned message, whose headers come first
 MAX_HEADER = 64 * 1024  # bytes of one block of headers
 MAX_VALUE = 2_000  # characters of a field
@@ -48,6 +50,19 @@ class Report:
     recipients: tuple[RecipientReport, ...]
 
 
+def is_candidate(fields: Iterable[tuple[str, str]]) -> bool:
+    """Return whether a message with these header fields (name, value) has to be read to see if it is a report.
+
+    A report of another server has no mark of Exchange, so the media type counts too (RFC 3462).
+    """
+    for name, value in fields:
+        if name.lower() == EXCHANGE_MARK:
+            return True
+        if name.lower() == "content-type" and value.lstrip().lower().startswith(_REPORT):
+            return True
+    return False
+
+
 def parse(raw: bytes) -> Report | None:
     """Return the report in a message; None if it is none: an automatic reply, a notice of delay or of success, other.
 
@@ -57,7 +72,7 @@ def parse(raw: bytes) -> Report | None:
     headers = _headers(head)
     content_type = _content_type(headers)
     boundary = _boundary(content_type)
-    if content_type.get_content_type() != "multipart/report" or not boundary:
+    if content_type.get_content_type() != _REPORT or not boundary:
         return None
     named = [*_ids(headers, "in-reply-to")[:1], *_ids(headers, "references")[-1:]]
     recipients: list[RecipientReport] = []

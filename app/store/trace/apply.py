@@ -4,27 +4,28 @@ A report that was applied changes nothing when it is applied again, so rows may 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, select, update
 
-from app.mail.delivery.bounce import NO_CAUSE
+from app.mail.delivery.bounce import NO_CAUSE, Cause
 from app.mail.delivery.states import DeliveryState
 from app.mail.lifecycle import REPORTED, TRACED, Event, MessageState, RecipientState, next_state
-from app.mail.suppression import SeenBy
+from app.mail.office365.bounces.lookup import may_suppress
+from app.mail.suppression import Bounce, SeenBy, comparable
 from app.mail.webhook.payload import DeliveryReport
 from app.store.db.dialect import execute_many, upsert
 from app.store.db.writer import per_argument
 from app.store.keys import audit
 from app.store.keys.audit import Action, Actor, Entry
 from app.store.schema import messages, recipients, traces
+from app.store.suppressions.bounces import BounceReport, record_bounces
 from app.store.trace.match import Candidate, Matcher
 from app.store.trace.readers import is_held
 from app.store.trace.records import Applied, Match, Report, Reports
-from app.store.trace.suppress import suppress
 from app.store.webhooks import outbox
 
 BATCH_SIZE = 200  # reports in one transaction: accepts wait for it
@@ -145,7 +146,7 @@ def _write_states(connection: Connection, changes: _Changes, batch: Reports) -> 
             reports[found.email].append(change)
     outbox.delivery_changed(connection, reports)
     bounces = [(id, one.recipient, one.cause) for id in reports for one in reports[id] if one.state is _BOUNCED]
-    suppress(connection, bounces, batch)
+    _suppress(connection, bounces, batch)
 
 
 def _write_ids(connection: Connection, changes: _Changes) -> None:
@@ -171,3 +172,14 @@ def _row(found: Candidate, report: Report, now: float) -> dict[str, Any]:
 
 def _plain(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "")  # as every database takes it
+
+
+def _suppress(connection: Connection, bounces: Iterable[tuple[UUID, str, Cause]], batch: Reports) -> None:
+    """Record the bounces (email, address, cause) of a batch whose causes may suppress an address."""
+    found = []
+    for email, address, cause in bounces:
+        own = comparable(address).rpartition("@")[2] in batch.scope.own_domains
+        if needed := may_suppress(cause.code, cause.text, own_organization=own):
+            bounce = Bounce(address, cause.code, cause.text, needed)
+            found.append(BounceReport(email, bounce, batch.seen_by, batch.now, batch.suppression_lifetime))
+    record_bounces(connection, found)

@@ -11,12 +11,13 @@ from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, select
 from app.mail.delivery.matching import assign, email_id, recipient_key
 from app.mail.delivery.states import DeliveryState, next_state
 from app.mail.lifecycle import MessageState, RecipientState
-from app.store.schema import CALLERS_MESSAGE_ID, messages, recipients, traces
+from app.mail.ndr.belief import SentEmail
+from app.store.schema import CALLERS_MESSAGE_ID, attempts, messages, recipients, traces
 from app.store.trace.records import Match, Report, Scope
 
 _WIDTH = 500  # ids in one statement
 
-_m, _r, _t = messages.c, recipients.c, traces.c
+_m, _r, _a, _t = messages.c, recipients.c, attempts.c, traces.c
 _IDS: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
 _MESSAGE_IDS: BindParameter[list[str]] = bindparam("message_ids", expanding=True)
 
@@ -27,6 +28,10 @@ _RECIPIENTS = (
     .outerjoin(traces, and_(_t.message_id == _r.message_id, _t.address == _r.address))
     .where(_r.message_id.in_(_IDS))
     .order_by(_r.message_id, _r.position)
+)
+_MAILBOXES = select(_a.message_id, _a.mailbox).where(_a.message_id.in_(_IDS)).distinct()
+_SENT_TO = select(_r.message_id, _r.address).where(
+    _r.message_id.in_(_IDS), _r.state.in_([RecipientState.RELAYED, RecipientState.PENDING])
 )
 
 
@@ -102,6 +107,22 @@ def find_emails(
         rows = connection.execute(statement, {"ids": some})
         found.update({row.id: row for row in rows if row.message_id in wanted and row.pool in scope.pools})
     return found
+
+
+def sent_emails(connection: Connection, message_ids: Iterable[str], scope: Scope) -> list[tuple[UUID, SentEmail]]:
+    """Return the emails with these Message-IDs, each with its id, and once for every mailbox that has sent it.
+
+    Recipients that were refused or not sent to are left out: they cannot bounce.
+    """
+    found = find_emails(connection, message_ids, scope)
+    ids = {"ids": sorted(found)}
+    to: dict[UUID, set[str]] = defaultdict(set)
+    for id, address in connection.execute(_SENT_TO, ids) if found else ():
+        to[id].add(address)
+    return [
+        (id, SentEmail(found[id].message_id, mailbox, frozenset(to[id])))
+        for id, mailbox in (connection.execute(_MAILBOXES, ids) if found else ())
+    ]
 
 
 def _recipients(

@@ -1,4 +1,4 @@
-"""Lease of the reader of a tenant's message trace or of a mailbox's reports, and its progress in the trace.
+"""Lease of the reader of a tenant's message trace or of a mailbox's reports, and its progress in the trace or folders.
 
 One replica reads at a time.
 
@@ -10,12 +10,23 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, select, update
 
+from app.frozen import frozen
 from app.store.db.dialect import DatabaseNow, upsert
 from app.store.db.writer import per_argument
-from app.store.schema import trace_readers
-from app.store.trace.records import HoldRequest, Position, Progress, Reader
+from app.store.schema import report_folders, trace_readers
+from app.store.trace.records import FolderProgress, HoldRequest, Position, Progress, Reader, WaitingReport
 
-_t = trace_readers.c
+
+@frozen
+class FolderAdvance:
+    """Progress of the reader of a mailbox."""
+
+    reader: Reader
+    progress: FolderProgress
+
+
+_t, _f = trace_readers.c, report_folders.c
+_FOLDERS = select(report_folders).where(_f.mailbox == bindparam("mailbox_name"))
 _FREE = (
     select(trace_readers)
     .where(_t.tenant == bindparam("tenant_name"), or_(_t.holder == bindparam("reader"), _t.until <= DatabaseNow()))
@@ -77,3 +88,26 @@ def is_held(connection: Connection, reader: Reader) -> bool:
     """Return whether the reader still has its token, and lock it until the commit."""
     values = {"tenant_name": reader.tenant, "reader": reader.holder, "fence": reader.token}
     return connection.execute(_FENCE, values).first() is not None
+
+
+def folders(connection: Connection, mailbox: str) -> dict[str, FolderProgress]:
+    """Return the progress of the folders that were read, by folder."""
+    return {
+        row.folder: FolderProgress(row.folder, row.link, row.read_at, tuple(WaitingReport(*one) for one in row.waiting))
+        for row in connection.execute(_FOLDERS, {"mailbox_name": mailbox})
+    }
+
+
+@per_argument
+def advance_folder(connection: Connection, change: FolderAdvance) -> bool:
+    """Store progress. False: the lease was lost, and nothing is stored."""
+    if not is_held(connection, change.reader):
+        return False
+    statement = upsert(connection.dialect.name, report_folders)
+    values = {name: statement.excluded[name] for name in ("link", "read_at", "waiting")}
+    statement = statement.on_conflict_do_update(index_elements=[_f.mailbox, _f.folder], set_=values)
+    one = change.progress
+    waiting = [[report.id, report.received_at] for report in one.waiting]
+    row = {"mailbox": change.reader.tenant, "folder": one.folder, "link": one.link, "read_at": one.read_at}
+    connection.execute(statement, {**row, "waiting": waiting})
+    return True

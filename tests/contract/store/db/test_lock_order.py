@@ -20,7 +20,7 @@ ping.write_probe keys.create keys.revise keys.revoke keys.rotate keys.touch sett
 conditions.save_condition conditions.request_hold ownership.heartbeat ownership.leave ownership.release
 operator.cancel operator.confirm operator.retry recover.expire recover.recover operator.reschedule
 recover.hold retention.prune vacuum.shrink clock_change.bring_forward clock_change.shorten settle.give_back
-settle.mark_dot settle.renew settle.settle readers.hold readers.advance readers.release folders.advance_folder
+settle.mark_dot settle.renew settle.settle readers.hold readers.advance readers.release readers.advance_folder
 apply.apply unseen.mark_unseen entries.add entries.remove recover.acquire endpoints.create
 endpoints.remove endpoints.revise endpoints.rotate
 """

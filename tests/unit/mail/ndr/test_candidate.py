@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.mail.ndr.candidate import is_candidate
+from app.mail.ndr.parse import is_candidate
 
 
 @pytest.mark.parametrize(
