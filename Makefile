@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 SHELL := /bin/bash
+unexport PYTHONDONTWRITEBYTECODE  # half of the time in which pytest collects the tests is their compilation
 
 .PHONY: openapi docs help demo dev test test-postgres check check-code check-tests faults crash replicas bench limits observe sdks fuzz gateways browser format lock clean simulate-scale
 .PHONY: image lint-image licences audit
@@ -43,6 +44,10 @@ demo: $(RUNTIME) ## run Postern and a simulated Office 365, and send a first ema
 
 dev: $(READY) ## run the demo, and restart it when a file changes
 	@$(BIN)/watchfiles --filter python '$(BIN)/postern demo' app
+
+# Tests commit thousands of times, and a file system in memory has no fsync to wait for. Power cuts: `make crash`.
+MEMORY := $(shell test "$$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 4000000 2>/dev/null && echo /dev/shm || echo $${TMPDIR:-/tmp})
+test test-postgres check-tests limits gateways browser: export PYTEST_DEBUG_TEMPROOT = $(MEMORY)
 
 test: $(READY) ## run all tests that need no other server
 	@$(BIN)/pytest -n 2 --dist worksteal -q $(ARGS)

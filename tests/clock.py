@@ -103,6 +103,10 @@ class LoopClock(Clock):
         """Seconds of this clock since its loop began."""
         return self.loop.time() * self.speed
 
+    async def advance(self, seconds: float) -> None:
+        """Let `seconds` of this clock pass on an AutojumpLoop."""
+        await advance(seconds / self.speed)
+
 
 class JumpingClock(LoopClock):
     """Clock that a test sets. Its `monotonic` is not affected."""
@@ -121,7 +125,7 @@ class JumpingClock(LoopClock):
 async def advance(seconds: float) -> None:
     """Let the time of an AutojumpLoop pass, in which nothing is expected to happen, or something becomes due."""
     assert isinstance(asyncio.get_running_loop(), AutojumpLoop)
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(max(0.0, seconds))
 
 
 def autojump(test: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:

@@ -1,10 +1,12 @@
-"""Test folders that run only if they are named, the option for their short form, and the profile of Hypothesis,
-and what each test sets back."""
+"""Test folders that run only if they are named, the option for their short form, the profile of Hypothesis, the
+authorities that clients trust, and what each test sets back."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 from hypothesis import HealthCheck, settings
 
 from app import logs
@@ -12,11 +14,21 @@ from app import logs
 HERE = Path(__file__).parent
 # They need servers, registries or a long time: `make crash`, `make replicas` and so on name them, or a path in them.
 NAMED = ("browser", "crash", "gateway", "observe", "replicas", "sdks")
+DOWNLOADING = {"browser", "sdks"}  # of them those that need the authorities of the machine
 
 
 # A slow machine fails no test, and a run differs from the one before only by the code.
 settings.register_profile("postern", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("postern")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _authority(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> None:
+    """Let clients trust one authority in place of those of the machine, which each would read for up to 0.3 s."""
+    if not DOWNLOADING & {suite for suite in NAMED if _is_named(pytestconfig, HERE / suite)}:
+        file = tmp_path_factory.mktemp("authority") / "ca.pem"
+        trustme.CA().cert_pem.write_to_path(file)
+        os.environ["SSL_CERT_FILE"] = str(file)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +46,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Ignore those folders unless one of them, or a path in it, was named."""
     suite = next((HERE / name for name in NAMED if collection_path.is_relative_to(HERE / name)), None)
-    if suite is None:
-        return None
+    return None if suite is None or _is_named(config, suite) else True
+
+
+def _is_named(config: pytest.Config, suite: Path) -> bool:
+    """Return whether the folder, or a path in it, was named."""
     named = (Path(config.invocation_params.dir, argument.split("::")[0]).resolve() for argument in config.args)
-    return None if any(path.is_relative_to(suite) for path in named) else True
+    return any(path.is_relative_to(suite) for path in named)

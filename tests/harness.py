@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 from uuid import UUID
 
 import httpx
@@ -117,7 +117,7 @@ async def open_harness(
     """Start Postern in front of a simulator that runs."""
     async with Postern(settings, clock, heartbeat) as postern:
         with ExitStack() as stack:
-            url, environment, trust = postern.url, dict[str, str](), cast("ssl.SSLContext | bool", True)
+            url, environment, trust = postern.url, dict[str, str](), ssl.create_default_context()
             if kind := requested():
                 opening = gateway(kind, int(url.rpartition(":")[2]))
                 proxy = await asyncio.to_thread(stack.enter_context, opening)

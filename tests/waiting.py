@@ -6,7 +6,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, overload
 
 WAIT_TIMEOUT = 60.0  # seconds of the loop until a wait of a test fails
-_MAX_PAUSE = 0.5
+_GROWTH = 1.5  # of the pause after each check
+_MAX_PAUSE = 0.5  # seconds, or _SHARE of what was waited: a check of hours of virtual time costs a request each time
+_SHARE = 0.05
 
 T = TypeVar("T")
 
@@ -20,7 +22,8 @@ async def until(condition: Callable[[], Any], timeout: float = WAIT_TIMEOUT) -> 
 
     It is checked in every turn of the loop at first, then less and less often.
     """
-    pause = 0.0
+    pause, clock = 0.0, asyncio.get_running_loop().time
+    began = clock()
     async with asyncio.timeout(timeout):
         while True:
             result = condition()
@@ -29,4 +32,4 @@ async def until(condition: Callable[[], Any], timeout: float = WAIT_TIMEOUT) -> 
             if result:
                 return result
             await asyncio.sleep(pause)
-            pause = min(1.2 * pause + 0.0001, _MAX_PAUSE)
+            pause = min(_GROWTH * pause + 0.0001, max(_MAX_PAUSE, _SHARE * (clock() - began)))

@@ -122,7 +122,7 @@ class HttpServer:
     async def stop(self) -> None:
         """Stop accepting connections, wait at most `drain` seconds for requests in progress, close."""
         if self._task is not None:
-            self._server.should_exit = True
+            self._server.stopping.set()
             await self._task
 
 
@@ -380,11 +380,12 @@ class _RequestCycle(RequestResponseCycle):
 
 
 class _Server(uvicorn.Server):
-    """Server of uvicorn without signal handlers, and with an event when it listens."""
+    """Server of uvicorn without signal handlers, and with events when it listens and when it is to stop."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.stopping = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -393,6 +394,13 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        """Renew the Date once a second. uvicorn's own loop wakes ten times a second, and ends only then."""
+        while not self.stopping.is_set():
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), 1.0)
 
 
 def _bind(host: str, port: int) -> socket.socket:

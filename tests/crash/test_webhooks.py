@@ -1,6 +1,5 @@
 """SIGKILL while events are pending, in flight, or sent and not settled; the receiver is restarted meanwhile."""
 
-import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -38,7 +37,8 @@ async def test_every_event_arrives_at_least_once(
                 await receiver.until(lambda seen=seen: len(receiver.got) > seen + 5)  # type: ignore[misc] # a default
                 if kill % 2:
                     await receiver.kill()
-                await asyncio.sleep(chance.uniform(0, 0.1))
+                more = len(callers.accepted) + chance.randrange(30)
+                await until(lambda more=more: len(callers.accepted) >= more)  # type: ignore[misc] # a default
                 await child.kill()
                 child = await control.start(environment)
                 if kill % 2:

@@ -57,7 +57,7 @@ class Server(HTTPServer):
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as listening:
-        thread = Thread(target=listening.serve_forever)
+        thread = Thread(target=listening.serve_forever, args=(0.01,))
         thread.start()
         yield listening
         listening.shutdown()

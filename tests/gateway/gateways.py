@@ -1,6 +1,7 @@
 """nginx and Caddy with the files of deploy/gateway, on loopback, in front of any port.
 
-Of the files only addresses, ports, the certificates' paths and temporary folders are put in.
+Of the files only addresses, ports, the certificates' paths and temporary folders are put in, and Caddy leaves the
+machine's trust store alone.
 """
 
 import atexit
@@ -161,7 +162,11 @@ def _caddy(folder: Path, port: int, upstreams: Sequence[int], parts: Sequence[st
         "XDG_DATA_HOME": f"{folder}/data",
         "XDG_CONFIG_HOME": f"{folder}/config",
     }
-    file = DEPLOY / "caddy" / "Caddyfile"
+    text, given = (DEPLOY / "caddy" / "Caddyfile").read_text("utf-8"), "\tadmin off\n"
+    assert given in text
+    file = folder / "Caddyfile"
+    # else it installs an authority of its own, for localhost, into the trust store of this machine at each start
+    file.write_text(text.replace(given, f"{given}\tskip_install_trust\n"))
     return [str(installed("caddy")), "run", "--adapter", "caddyfile", "--config", str(file)], environment
 
 

@@ -41,6 +41,16 @@ class Prometheus:
         """Return the targets with the result of their last scrape."""
         return list((await self._get("targets"))["activeTargets"])
 
+    async def scraped(self) -> None:
+        """Wait until its target was scraped again."""
+        (before,) = await self.targets()
+
+        async def again() -> bool:
+            (now,) = await self.targets()
+            return bool(now["lastScrape"] != before["lastScrape"])
+
+        await until(again)
+
     async def _get(self, what: str, **parameters: str) -> dict[str, Any]:
         answer = await self.client.get(f"/api/v1/{what}", params=parameters)
         assert answer.status_code == 200, answer.text

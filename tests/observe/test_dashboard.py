@@ -28,7 +28,7 @@ from tests.webhooks.receiver import Receiver, Reply
 WINDOW = "20s"  # what Grafana would make of $__rate_interval here
 DATA_TIMEOUT = 30.0  # seconds
 SPEED = 6.0  # of the clock, so that the message trace is read every ten seconds
-ROUNDS = 12  # of one second
+ROUNDS = 12  # each until the next scrape
 WELL, ILL = "shop@contoso.com", "billing@fabrikam.com"
 
 
@@ -60,7 +60,7 @@ async def failing_postern(folder: Path) -> AsyncIterator[tuple[Harness, Receiver
             yield harness, receiver
 
 
-async def cause_faults(harness: Harness, receiver: Receiver) -> None:
+async def cause_faults(harness: Harness, receiver: Receiver, prometheus: Prometheus) -> None:
     """Cause every kind of fault repeatedly, because queries use rates."""
     answers = iter([503, 503])
     receiver.answer = lambda _: Reply(next(answers, 200))
@@ -75,7 +75,7 @@ async def cause_faults(harness: Harness, receiver: Receiver) -> None:
             await harness.post(**{"from": WELL, "lane": lane})
         for to in ("no@example.net", "late@example.net", "lost@example.net"):
             await harness.post(**{"from": WELL, "to": to, "on_unknown": "hold"})
-        await asyncio.sleep(1)
+        await prometheus.scraped()
 
     async def held() -> int:
         return (await harness.postern.store.counts())[MessageState.HELD]
@@ -99,12 +99,12 @@ async def test_every_query_of_the_dashboard_returns_data(tmp_path: Path) -> None
     async with failing_postern(tmp_path) as (harness, receiver):
         address = urlsplit(harness.postern.metrics_url).netloc
         async with running(tmp_path, address) as prometheus:
-            await cause_faults(harness, receiver)
+            await cause_faults(harness, receiver, prometheus)
             left, until = [*queries()], asyncio.get_running_loop().time() + DATA_TIMEOUT
             assert len(left) > 30
             while (left := await silent(prometheus, left)) and asyncio.get_running_loop().time() < until:
                 await harness.post(**{"from": WELL})
-                await asyncio.sleep(1)
+                await prometheus.scraped()
             assert not left
             (target,) = await prometheus.targets()
             assert (target["health"], target["labels"]["job"]) == ("up", "postern")

@@ -21,13 +21,13 @@ class Scale:
 
     emails: int
     speed: float
-    kill_every: float  # real seconds
+    kill_every: int  # messages relayed: in about 4 s
     restarts: int  # of the database server
     storm: float  # real seconds
 
 
-WHOLE = Scale(emails=20_000, speed=6.0, kill_every=4.0, restarts=10, storm=20.0)
-QUICK = Scale(emails=700, speed=4.0, kill_every=4.0, restarts=2, storm=4.0)
+WHOLE = Scale(emails=20_000, speed=6.0, kill_every=140, restarts=10, storm=20.0)
+QUICK = Scale(emails=700, speed=4.0, kill_every=90, restarts=2, storm=4.0)
 
 
 @pytest.fixture

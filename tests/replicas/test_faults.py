@@ -198,7 +198,7 @@ async def test_repeatedly_cut_connections_lose_nothing(
     async with await psycopg.AsyncConnection.connect(row.url, autocommit=True) as connection:
         while asyncio.get_running_loop().time() < until:
             cut += (await connection.execute(_CUT.encode())).rowcount
-            await asyncio.sleep(random.Random(cut).uniform(0.05, 0.4))
+            await until_grown(lambda: len(callers.accepted), by=random.Random(cut).randrange(1, 200))
     callers.emails = 0
     await posting
     await all_ended(row, within=120.0)

@@ -8,7 +8,7 @@ from time import thread_time
 SIZES = (1000, 2000, 4000, 8000, 16_000)  # characters
 MOST = 2.5  # times the time, for twice the length
 FLOOR = 0.0015  # CPU seconds at the largest size: below that it is no danger, and too short to be compared
-_SMALL = range(8, 104, 8)  # characters; exponential time would not end at SIZES
+_FIRST = (8, 16, 24, 32, 44, 60, 80, 104, SIZES[0], SIZES[-1])  # characters; exponential time would not end at SIZES
 _HOPELESS = 0.3  # CPU seconds for one text of SIZES, far beyond any linear time: it is not measured again
 _TRIES = 6  # noise can only add time, so one good measurement proves that the growth is small
 
@@ -71,20 +71,16 @@ def pumped(words: tuple[str, ...] = (), alphabet: str = "") -> Iterator[Callable
 
 def grows_too_fast(run: Callable[[str], object], text: Callable[[int], str]) -> bool:
     """Return whether twice the length costs more than MOST times the time. `run` may raise ValueError."""
-    if any(_slow(run, text(size)) for size in _SMALL):
-        return True
-    for size in SIZES:
+    for size in _FIRST:
         seconds = _seconds(run, text(size))
         if seconds > _HOPELESS:
             return True
-        if seconds > FLOOR:
-            break
-    else:
-        return False
-    return not any(_is_small(run, text) for _ in range(_TRIES))
+        if seconds > FLOOR and (size >= SIZES[0] or _is_slow(run, text(size))):
+            return size < SIZES[0] or not any(_is_small(run, text) for _ in range(_TRIES))
+    return False
 
 
-def _slow(run: Callable[[str], object], text: str) -> bool:
+def _is_slow(run: Callable[[str], object], text: str) -> bool:
     return all(_seconds(run, text) > FLOOR for _ in range(_TRIES))
 
 

@@ -26,7 +26,7 @@ async def test_a_thousand_events_while_the_receiver_is_killed_and_started_again(
         for taken in (200, 400):  # it stops in the middle of its work, and starts again
             await receiver.until(lambda taken=taken: len(receiver.taken) >= taken)  # type: ignore[misc] # a default
             await receiver.kill()
-            await clock.sleep(2)
+            await clock.advance(2)
             await receiver.start()
         emails = await posting
         await receiver.until(lambda: len(ids(receiver.taken)) == 2 * EMAILS, 200)
@@ -87,7 +87,7 @@ async def test_an_event_fails_after_ten_attempts_and_can_be_replayed(new_harness
             await settled(harness, made["id"], receiver.got[0].id, tries)
             if seconds > 60:
                 clock.jump(0.79 * seconds - 4)  # the jitter is a fifth
-                await clock.sleep(2)
+                await clock.advance(2)
                 assert len(receiver.got) == tries
                 clock.jump(0.42 * seconds)
             await receiver.until(lambda tries=tries: len(receiver.got) == tries + 1)  # type: ignore[misc] # a default

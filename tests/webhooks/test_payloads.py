@@ -24,7 +24,7 @@ from tests.webhooks.receiver import Got, Receiver, Reply
 async def request_hold(harness: Harness, *, hold: bool) -> None:
     """Hold or release the mailbox, and wait until its relay has applied it."""
     await harness.postern.store.request_hold(MAILBOX, HoldRequest(harness.postern.clock.now(), hold))
-    await harness.postern.clock.sleep(2)
+    await harness.until_health("held" if hold else "open")
 
 
 @autojump
@@ -165,7 +165,7 @@ async def test_a_delay_is_reported_once_with_its_cause(new_harness: Open) -> Non
         assert receiver.taken[0].event["data"]["mailbox"] == MAILBOX
         id = await harness.post()
         clock.jump(3590)
-        await clock.sleep(5)
+        await clock.advance(5)
         assert len(receiver.taken) == 1
         await receiver.until(lambda: len(receiver.taken) == 2, 10)
         delayed = receiver.taken[1]
@@ -173,7 +173,7 @@ async def test_a_delay_is_reported_once_with_its_cause(new_harness: Open) -> Non
         assert MAILBOX in delayed.event["data"]["relay"]["explanation"]["summary"]
         assert "postern mailboxes release" in delayed.event["data"]["relay"]["explanation"]["fix"]
         clock.jump(3 * 3600)
-        await clock.sleep(5)
+        await clock.advance(5)
         await request_hold(harness, hold=False)
         await harness.until(id, "done")
         await receiver.until(lambda: len(receiver.taken) == 4)

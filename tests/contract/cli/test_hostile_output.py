@@ -198,7 +198,7 @@ class _Answering(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[HTTPServer]:
     with HTTPServer(("127.0.0.1", 0), _Answering) as listening:
-        thread = Thread(target=listening.serve_forever)
+        thread = Thread(target=listening.serve_forever, args=(0.01,))
         thread.start()
         yield listening
         listening.shutdown()

@@ -40,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
 def server() -> Iterator[Server]:
     with Server(("127.0.0.1", 0), _Handler) as listening:
         listening.keys = []
-        thread = Thread(target=listening.serve_forever)
+        thread = Thread(target=listening.serve_forever, args=(0.01,))
         thread.start()
         yield listening
         listening.shutdown()

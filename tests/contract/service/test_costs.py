@@ -13,7 +13,7 @@ import sys
 import threading
 import tracemalloc
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from tests.bench.processes import Process
 from tests.bench.setup import Sink
 from tests.harness import EMAIL, KEY, MAILBOX, settings_for
 from tests.processes import served
+from tests.waiting import until
 
 MESSAGES = 256  # of each drain
 ALONE = 32  # messages that are sent one after the other
@@ -180,19 +181,23 @@ async def fill(caller: httpx.AsyncClient) -> None:
             assert answer.status_code == 200, answer.text
 
     assert (await caller.post(f"/mailboxes/{MAILBOX}/hold")).status_code == 200
-    while (await caller.get("/mailboxes")).json()["data"][0]["health"] != "held":
-        await asyncio.sleep(0.01)
+
+    async def held() -> bool:
+        return bool((await caller.get("/mailboxes")).json()["data"][0]["health"] == "held")
+
+    await until(held)
     await asyncio.gather(*(post() for _ in range(AT_ONCE)))
 
 
-async def drain(caller: httpx.AsyncClient, sink: Sink, settled: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
+async def drain(
+    caller: httpx.AsyncClient, sink: Sink, settled: Callable[[], Coroutine[Any, Any, bool]]
+) -> dict[str, Any]:
     """Release the mailbox and wait until every message has arrived and is settled; return the sink's figures."""
     sink.expect(MESSAGES)
     assert (await caller.post(f"/mailboxes/{MAILBOX}/release")).status_code == 200
     seen = await asyncio.to_thread(sink.seen)
     assert seen["count"] == MESSAGES
-    while not await settled():
-        await asyncio.sleep(0.05)
+    await until(settled)
     return seen
 
 
@@ -252,8 +257,11 @@ async def test_a_message_of_an_idle_queue(upstream: Upstream, tmp_path: Path) ->
             async def send() -> None:
                 answer = await caller.post("/emails", content=BODY)
                 path = f"/emails/{answer.json()['id']}"
-                while (await caller.get(path)).json()["last_event"] != "sent":
-                    await asyncio.sleep(0.01)
+
+                async def sent() -> bool:
+                    return bool((await caller.get(path)).json()["last_event"] == "sent")
+
+                await until(sent)
 
             await send()  # opens the session, prepares the statements
             sql.clear()

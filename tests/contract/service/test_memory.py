@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Semaphore
@@ -58,24 +59,20 @@ async def test_concurrent_large_attachments_stay_within_the_memory_bound(tmp_pat
 READERS = 12
 BODY = 49 * 2**20  # bytes: just below the default limit of a body
 BASE = json.dumps(EMAIL).encode()[:-1]
-HOSTILE = {
-    "objects": (BASE + b',"x":[' + b"{}," * (BODY // 3) + b"{}]}", 413),
-    "lists": (BASE + b',"x":[' + b"[]," * (BODY // 3) + b"[]]}", 413),
-    "floats": (
-        BASE + b',"attachments":[{"filename":"a","content":[' + b"35.0," * (BODY // 5) + b"35.0]}]}",
-        413,
-    ),
-    "numbers": (BASE + b',"x":[' + b"1," * (BODY // 2) + b"1]}", 413),
-    "octets": (
-        BASE + b',"attachments":[{"filename":"a","content":[' + b"255," * (BODY // 4) + b"255]}]}",
-        200,
-    ),
-    "tabs": (BASE[:-1].replace(b'"text"', b'"ignored"') + b'","html":"<pre>' + b"\\t" * (BODY // 2) + b'"}', 200),
-    "paragraphs": (BASE.replace(b'"text"', b'"ignored"') + b',"html":"' + b"<p>a" * (30 * 2**18) + b'"}', 200),
-    "surrogate": (BASE + b',"x":{"y":["' + b"a" * (20 * 2**20) + b'","\\ud800"]}}', 200),
-    "wide text": (BASE.replace(b'"text"', b'"ignored"') + b',"text":"\xf0\x9f\x98\x80' + b"a" * BODY + b'"}', 422),
-    "header name": (BASE + b',"headers":{"' + b"x" * BODY + b'":"a"}}', 422),
-    "names": (BASE + b',"x":{' + b",".join(b'"%d":0' % n for n in range(4_000_000)) + b"}}", 413),
+HTML = BASE.replace(b'"text"', b'"ignored"')
+FILE = BASE + b',"attachments":[{"filename":"a","content":['
+HOSTILE: dict[str, tuple[Callable[[], bytes], int]] = {  # made when they are used: together they have 500 MiB
+    "objects": (lambda: BASE + b',"x":[' + b"{}," * (BODY // 3) + b"{}]}", 413),
+    "lists": (lambda: BASE + b',"x":[' + b"[]," * (BODY // 3) + b"[]]}", 413),
+    "floats": (lambda: FILE + b"35.0," * (BODY // 5) + b"35.0]}]}", 413),
+    "numbers": (lambda: BASE + b',"x":[' + b"1," * (BODY // 2) + b"1]}", 413),
+    "octets": (lambda: FILE + b"255," * (BODY // 4) + b"255]}]}", 200),
+    "tabs": (lambda: HTML[:-1] + b'","html":"<pre>' + b"\\t" * (BODY // 2) + b'"}', 200),
+    "paragraphs": (lambda: HTML + b',"html":"' + b"<p>a" * (30 * 2**18) + b'"}', 200),
+    "surrogate": (lambda: BASE + b',"x":{"y":["' + b"a" * (20 * 2**20) + b'","\\ud800"]}}', 200),
+    "wide text": (lambda: HTML + b',"text":"\xf0\x9f\x98\x80' + b"a" * BODY + b'"}', 422),
+    "header name": (lambda: BASE + b',"headers":{"' + b"x" * BODY + b'":"a"}}', 422),
+    "names": (lambda: BASE + b',"x":{' + b",".join(b'"%d":0' % n for n in range(4_000_000)) + b"}}", 413),
 }
 
 
@@ -101,7 +98,8 @@ def attacked(process: Process, body: bytes, **headers: str) -> tuple[set[int], f
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_hostile_bodies_stay_within_the_memory_bound(tmp_path: Path, name: str) -> None:
     """With an Idempotency-Key, too; another caller is answered meanwhile."""
-    body, status = HOSTILE[name]
+    make, status = HOSTILE[name]
+    body = make()
     async with Simulator(accounts=[ACCOUNT], max_records=1) as simulator:
 
         def run() -> tuple[Process, set[int], float]:

@@ -1,4 +1,4 @@
-"""The reader of non-delivery reports under faults: killed, moved between replicas, after 410, with held emails."""
+"""The reader of non-delivery reports under faults: moved between replicas, after 410, with held emails."""
 
 from pathlib import Path
 from uuid import UUID
@@ -6,7 +6,6 @@ from uuid import UUID
 import pytest
 
 from app.mail.lifecycle import MessageState
-from app.store import Store
 from app.store.trace.records import FolderProgress, HoldRequest
 from app.trace.mailbox import FILTER_LIMIT
 from tests.clock import autojump
@@ -29,31 +28,6 @@ async def check(here: Lab, emails: list[tuple[UUID, str]]) -> None:
     found = {key: times for key, times in events.items() if key[0] == "email.bounced"}
     assert found == {("email.bounced", str(id)): 1 for id, _ in emails}
     assert {one.method for one in here.trace.mailboxes.requests} == {"GET"}
-
-
-@pytest.mark.timeout(500)
-@autojump
-async def test_killed_fifty_times(tmp_path: Path) -> None:
-    """Readers of two replicas that are killed again and again, and lose Graph's state, report every bounce once."""
-    async with lab(tmp_path) as here:
-        second = await Store.open(f"sqlite:///{tmp_path}/lab.db")
-        try:
-            emails = []
-            for kill in range(50):
-                new = await here.relay(4, RELAYED)
-                for n, (_, message_id) in enumerate(new):
-                    here.bounce(message_id, f"u{n}@example.net")
-                emails += new
-                if kill % 10 == 9:
-                    here.trace.mailboxes.expire()
-                async with running(here.report_reader(second if kill % 2 else here.store)):
-                    seen = len(here.trace.mailboxes.requests)
-                    await until(lambda: len(here.trace.mailboxes.requests) > seen + kill % 6 or None, 10 * WAIT)  # noqa: B023
-            async with running(here.report_reader()), running(here.report_reader(second)):
-                await until(lambda: bounced(here, [id for id, _ in emails]), 10 * WAIT)
-            await check(here, emails)
-        finally:
-            await second.close()
 
 
 @autojump

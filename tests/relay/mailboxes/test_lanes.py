@@ -41,12 +41,12 @@ async def test_urgent_mail_overtakes_ten_thousand_messages(tmp_path: Path) -> No
             until = began + restarts.pop(0) if restarts else None
             async with open_harness(simulator, settings, clock) as harness:
                 while moments and (until is None or began + moments[0] < until):
-                    await clock.sleep(began + moments.pop(0) - clock.now())
+                    await clock.advance(began + moments.pop(0) - clock.now())
                     subject = f"urgent {len(asked)}"
                     asked[subject] = clock.now()
                     await post(harness.caller, gate, lane="urgent", subject=subject)
                 if until is not None:
-                    await clock.sleep(until - clock.now())
+                    await clock.advance(until - clock.now())
                 else:
                     await simulator.wait_for(BULK + URGENT, 1e6)
         check(simulator, asked)

@@ -34,5 +34,5 @@ async def test_usage_equals_the_upstreams_counts(tmp_path: Path) -> None:
             await slow.wait(WAIT_TIMEOUT)
             assert await used(harness) == {"connections": 1, "messages_last_minute": 4, "recipients_last_day": 7}
             await harness.until(on_its_way, "done")
-            await clock.sleep(61.0)
+            await clock.advance(61.0)
             assert await used(harness) == {"connections": 0, "messages_last_minute": 0, "recipients_last_day": 7}

@@ -129,7 +129,7 @@ async def test_expiring_tokens_fail_no_message(tmp_path: Path) -> None:
         while clock.now() < ends_at:
             ids.append(await harness.post())
             await harness.until(ids[-1], "done")
-            await clock.sleep(20.0)
+            await clock.advance(20.0)
         emails = [await harness.email(id) for id in ids]
         assert {email["last_event"] for email in emails} == {"sent"}
         assert len(harness.simulator.accepted) == len(ids)

@@ -12,7 +12,6 @@ from sqlalchemy import Engine, event
 
 from app.api.emails import outcome_waiter
 from app.api.emails.outcome_waiter import POLL_INTERVAL, OutcomeWaiter
-from app.clock import Clock
 from app.store import Store
 from tests.clock import LoopClock, autojump
 from tests.contract.store.build import NOW, RELAYED, accept, claim_one, settle
@@ -21,7 +20,7 @@ UNKNOWN = UUID(int=5)
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[tuple[Store, Clock, UUID]]:
+async def opened(folder: Path) -> AsyncIterator[tuple[Store, LoopClock, UUID]]:
     """Open a store with a clock and one message."""
     store = await Store.open(f"sqlite:///{folder}/postern.db")
     (id,) = await accept(store)
@@ -59,9 +58,9 @@ async def test_all_waits_of_a_message_end_at_its_outcome(tmp_path: Path) -> None
     async with opened(tmp_path) as (store, clock, id):
         waits = OutcomeWaiter(store, clock, never)
         waiting = [asyncio.create_task(waits.wait(one, 30)) for one in (id, id, UNKNOWN)]
-        await clock.sleep(5)
+        await clock.advance(5)
         claimed = await claim_one(store)
-        await clock.sleep(1)
+        await clock.advance(1)
         assert not any(task.done() for task in waiting)
         assert await settle(store, claimed, RELAYED, NOW)
         began = clock.monotonic()
@@ -86,7 +85,7 @@ async def test_one_query_per_poll_serves_all_waits(tmp_path: Path) -> None:
         await asyncio.gather(*(waits.wait(id if n % 2 else UNKNOWN, 10) for n in range(200)))
         assert 20 < len(asked) <= 10 / POLL_INTERVAL + 1
         asked.clear()
-        await clock.sleep(60)
+        await clock.advance(60)
         event.remove(Engine, "before_cursor_execute", count)
         assert asked == []
 
