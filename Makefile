@@ -16,7 +16,7 @@ help: ## print this list
 
 # The lock has two parts: the packages of Postern, which are all that the demo needs, and after this line those of its development.
 DEVELOPMENT := \# development
-PIP := $(BIN)/python -m pip install --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile
 PROGRESS = awk -v total=$$(grep -c == $(1)) -v tty=$$(test -t 2 && echo 1) '/^Collecting/ { done++ } /^Installing/ { done = total } \
 	tty && /^Collecting|^Installing/ { bar = sprintf("%*s", 30 * done / total, ""); gsub(" ", "\#", bar); \
 	printf "\r  [%-30s] %d of %d packages", bar, done, total > "/dev/stderr" } END { if (tty) print "" > "/dev/stderr" }'
@@ -29,7 +29,7 @@ $(RUNTIME): requirements.lock pyproject.toml app/__init__.py
 	@echo "installing Postern into $(VENV) (once, from requirements.lock)"
 	@$(PYTHON) -m venv $(VENV)
 	@sed '/^$(DEVELOPMENT)/,$$d' requirements.lock > $(VENV)/runtime.lock
-	@set -o pipefail; $(PIP) --no-compile --require-hashes -r $(VENV)/runtime.lock | $(call PROGRESS,$(VENV)/runtime.lock)
+	@set -o pipefail; $(PIP) --require-hashes -r $(VENV)/runtime.lock | $(call PROGRESS,$(VENV)/runtime.lock)
 	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -70,7 +70,7 @@ check-code: $(READY)
 	@$(BIN)/lint-imports
 
 check-tests: $(READY)
-	@$(BIN)/pytest -q tests/unit tests/config tests/architecture
+	@$(BIN)/pytest -n 2 --dist worksteal -q tests/unit tests/config tests/architecture
 
 bench: $(READY) ## compare Postern with other relays, write deploy/BENCHMARKS.md (ROUNDS=5 ROWS=G1,G4 ROWS=CURVES JSON=1)
 	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) $(if $(JSON),--json)
