@@ -58,7 +58,7 @@ class _Commands(CommandGroup):
         CommandEntry(
             "audit",
             "app.cli.audit:audit",
-            "List changes of keys and mailboxes, decisions about emails, and refused sends.",
+            "List changes of keys, mailboxes, webhooks and suppressions, decisions about emails, and refused sends.",
         ),
         CommandEntry("keys", "app.cli.keys:commands", "Create, list, change, rotate and revoke API keys."),
         CommandEntry("emails", "app.cli.emails:commands", "List, show, retry, cancel, confirm and erase emails."),

@@ -10,13 +10,14 @@ import typer
 
 from app.cli.exit_codes import Exit, end, report_errors
 from app.cli.output.text import AsJson, print_json, print_line
-from app.cli.store_access import with_store
+from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
 from app.settings import StoreSettings, load
-from app.store import BackupError
+from app.store import BackupError, Store
 from app.store.db.backup import embedded_file, restoring, save
 from app.store.db.engine import database_file
 from app.store.db.file_lock import DatabaseFileLock
+from app.store.keys.audit import Action, Entry
 from app.store.migrations import migrate as migrate_store
 from app.store.migrations import revisions
 
@@ -82,7 +83,14 @@ def _hold_in_server(url: str) -> int:
 
 
 def _hold_emails(url: str) -> int:
-    return with_store(lambda store: store.hold_waiting(Clock().now()), url)
+    return with_store(_hold_waiting, url)
+
+
+async def _hold_waiting(store: Store) -> int:
+    now = Clock().now()
+    held = await store.hold_waiting(now)
+    await store.record(Entry(now, ACTOR, Action.DATABASE_RESTORED, "database", {"held": held}))
+    return held
 
 
 @contextmanager

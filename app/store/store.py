@@ -22,6 +22,7 @@ from app.mail.mailbox_health import MailboxCondition
 from app.mail.message.message import Lane
 from app.mail.office365.limits import MailboxLimits
 from app.mail.suppression import Listing
+from app.mail.times import iso
 from app.mail.webhook.payload import WebhookEvent
 from app.store import retention
 from app.store.admin_store import AdminStore
@@ -29,7 +30,7 @@ from app.store.db import engine, ping, vacuum
 from app.store.db.notify import DUE, FREE, NotifyChannel
 from app.store.db.reader import Reader
 from app.store.db.writer import OnDue, Operation, Writer
-from app.store.keys.audit import Actor
+from app.store.keys.audit import Action, Actor, Entry
 from app.store.lock_order import LOCK_ORDER
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import MailboxRecord, MailboxUsage, SendRecord
@@ -56,7 +57,16 @@ from app.store.records import (
 from app.store.replica_store import ReplicaStore
 from app.store.trace_store import TraceStore
 from app.store.webhooks import deliveries, endpoints, outbox
-from app.store.webhooks.records import ClaimedDelivery, Delivery, DeliveryResult, Revision, Rotation, Webhook
+from app.store.webhooks.records import (
+    ClaimedDelivery,
+    Delivery,
+    DeliveryResult,
+    NewWebhook,
+    Removal,
+    Revision,
+    Rotation,
+    Webhook,
+)
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -427,9 +437,9 @@ class Store(AdminStore):
 
     # Webhooks
 
-    async def create_webhook(self, webhook: Webhook) -> None:
+    async def create_webhook(self, webhook: Webhook, by: Actor | None = None) -> None:
         """Store an endpoint. It receives the events from now on."""
-        await self._write(endpoints.create, webhook)
+        await self._write(endpoints.create, NewWebhook(webhook, by))
 
     async def webhooks(self) -> list[Webhook]:
         """Return all endpoints, the newest first, with the disabled ones."""
@@ -447,9 +457,9 @@ class Store(AdminStore):
         """Give an endpoint a new secret; the old one also signs for a while. False: there is none of this id."""
         return await self._write(endpoints.rotate, rotation)
 
-    async def remove_webhook(self, id: UUID) -> bool:
+    async def remove_webhook(self, id: UUID, now: float, by: Actor | None = None) -> bool:
         """Remove an endpoint. False: there is none of this id."""
-        return await self._write(endpoints.remove, id)
+        return await self._write(endpoints.remove, Removal(id, now, by))
 
     async def webhook_backlog(self, id: UUID) -> int:
         """Return the number of pending deliveries of an endpoint, up to COUNT_LIMIT."""
@@ -463,14 +473,18 @@ class Store(AdminStore):
         """Return the delivery of one event to one endpoint; None if there is none."""
         return await self._read(partial(endpoints.delivery, id=webhook, event_id=event))
 
-    async def replay(self, webhook: UUID, event: UUID, now: float) -> bool:
+    async def replay(self, webhook: UUID, event: UUID, now: float, by: Actor | None = None) -> bool:
         """Deliver an event to an endpoint again, under the same id. False: there is no such delivery."""
-        return await self._write(deliveries.replay, deliveries.Replay(webhook, event, now))
+        return await self._write(deliveries.replay, deliveries.Replay(webhook, event, now, by))
 
-    async def replay_failed(self, webhook: UUID, since: float, now: float) -> int:
+    async def replay_failed(self, webhook: UUID, since: float, now: float, by: Actor | None = None) -> int:
         """Deliver every failed event since `since` to an endpoint again; return their number."""
         request = deliveries.ReplayFailed(webhook, since, now)
-        return sum(await self._in_batches(deliveries.replay_failed, request, deliveries.BATCH_SIZE, int))
+        number = sum(await self._in_batches(deliveries.replay_failed, request, deliveries.BATCH_SIZE, int))
+        if by is not None and number:
+            details = {"events": number, "since": iso(since)}
+            await self.record(Entry(now, by, Action.WEBHOOK_REPLAYED, str(webhook), details))
+        return number
 
     async def publish_event(self, event: WebhookEvent) -> None:
         """Publish an event that no other write publishes."""

@@ -22,7 +22,7 @@ class AuditEntry(TypedDict):
     action: Action
     subject: Annotated[
         str,
-        describe("The changed key, email or mailbox, or the refused request; of several requests, the first."),
+        describe("The changed key, email, mailbox or webhook, or the refused request; of several requests, the first."),
     ]
     actor: Annotated[str, describe("The name of an API key, or `command line`, or `nobody known` without a valid key.")]
     key_id: Annotated[Id | None, describe("The id of the API key.")]
@@ -74,8 +74,8 @@ class AuditRoute:
     async def list_audit(self, page: Annotated[PageQuery, Query()]) -> AuditList:
         """List the audit.
 
-        Changes of keys; held and released mailboxes; retried, confirmed, cancelled and erased emails; refused sends. A
-        refusal is listed about one second after its response.
+        Changes of keys, webhooks and suppressions; held and released mailboxes; retried, confirmed, rescheduled,
+        cancelled and erased emails; refused sends. A refusal is listed about one second after its response.
         """
         found = await self._context.store.audit(page.after, page.limit + 1)
         return list_object(AuditList, map(entry, found[: page.limit]), has_more=len(found) > page.limit)

@@ -74,7 +74,7 @@ class ScheduleRoutes:
         """
         now, key = self._context.clock.now(), request.key
         at = _due(body.scheduled_at, now)
-        _check(id, await self._context.store.reschedule(id, at, now, key.scope))
+        _check(id, await self._context.store.reschedule(id, at, now, key.scope, by=request.actor))
         logs.rescheduled(id, at=at, key=key.name)
         return changed(id)
 

@@ -51,7 +51,7 @@ class WebhookRoutes:
             raise Invalid([FieldError("", _TOO_MANY_WEBHOOKS)])
         secret = Secret(_new_secret())
         webhook = Webhook(uuid4(), body.endpoint, body.events, self._context.clock.now(), (secret,))
-        await self._context.store.create_webhook(webhook)
+        await self._context.store.create_webhook(webhook, by=request.actor)
         logs.webhook_changed(webhook.id, what="created", key=request.actor.name)
         return view.with_secret(webhook, self._context.never_sent)
 
@@ -92,7 +92,8 @@ class WebhookRoutes:
         """
         if body.endpoint is not None:
             self._check_endpoint(body.endpoint)
-        revision = Revision(id, body.endpoint, body.events, body.status)
+        now = self._context.clock.now()
+        revision = Revision(id, now, body.endpoint, body.events, body.status, by=request.actor)
         found(await self._context.store.revise_webhook(revision), _no_webhook(id))
         logs.webhook_changed(id, what="revised", key=request.actor.name)
         return {"object": "webhook", "id": str(id)}
@@ -105,7 +106,8 @@ class WebhookRoutes:
     )
     async def remove_webhook(self, request: ApiRequest, id: _WebhookId) -> schema.RemovedWebhook:
         """Remove a webhook."""
-        found(await self._context.store.remove_webhook(id), _no_webhook(id))
+        now = self._context.clock.now()
+        found(await self._context.store.remove_webhook(id, now, by=request.actor), _no_webhook(id))
         logs.webhook_changed(id, what="removed", key=request.actor.name)
         return {"object": "webhook", "id": str(id), "deleted": True}
 
@@ -118,7 +120,7 @@ class WebhookRoutes:
     async def rotate_webhook_secret(self, request: ApiRequest, id: _WebhookId) -> schema.RotatedWebhook:
         """Rotate the signing secret of a webhook."""
         now = self._context.clock.now()
-        rotation = Rotation(id, _new_secret(), now, now + SECRET_OVERLAP)
+        rotation = Rotation(id, _new_secret(), now, now + SECRET_OVERLAP, by=request.actor)
         found(await self._context.store.rotate_webhook(rotation), _no_webhook(id))
         logs.webhook_changed(id, what="secret rotated", key=request.actor.name)
         return {"object": "webhook", "id": str(id), "signing_secret": rotation.secret}
@@ -169,7 +171,8 @@ class WebhookRoutes:
         self, request: ApiRequest, id: _WebhookId, event_id: _EventId
     ) -> schema.ReplayedEvent:
         """Replay an event."""
-        found(await self._context.store.replay(id, event_id, self._context.clock.now()), _no_event(id, event_id))
+        now = self._context.clock.now()
+        found(await self._context.store.replay(id, event_id, now, by=request.actor), _no_event(id, event_id))
         logs.webhook_changed(id, what="event replayed", key=request.actor.name)
         return {"object": "webhook_event", "id": str(event_id)}
 
@@ -183,7 +186,8 @@ class WebhookRoutes:
     async def replay_webhook(self, request: ApiRequest, id: _WebhookId, body: ReplayInput) -> schema.ReplayedWebhook:
         """Replay the failed events of a webhook."""
         webhook = await self._webhook(id)
-        count = await self._context.store.replay_failed(webhook.id, body.since, self._context.clock.now())
+        now = self._context.clock.now()
+        count = await self._context.store.replay_failed(webhook.id, body.since, now, by=request.actor)
         logs.webhook_changed(webhook.id, what=f"{count} events replayed", key=request.actor.name)
         return {"object": "webhook", "id": str(webhook.id), "replayed": count}
 

@@ -14,6 +14,7 @@ _PAGES = {  # by the first part of an action
     "email": "/emails/{}",
     "mailbox": "/mailboxes/{}",
     "suppression": "/suppressions?id={}",
+    "webhook": "/webhooks/{}",
 }
 
 

@@ -36,6 +36,12 @@ class Action(StrEnum):
     EMAIL_TESTED = "email.tested"
     SUPPRESSION_ADDED = "suppression.added"
     SUPPRESSION_REMOVED = "suppression.removed"
+    WEBHOOK_CREATED = "webhook.created"
+    WEBHOOK_UPDATED = "webhook.updated"
+    WEBHOOK_ROTATED = "webhook.rotated"
+    WEBHOOK_REMOVED = "webhook.removed"
+    WEBHOOK_REPLAYED = "webhook.replayed"
+    DATABASE_RESTORED = "database.restored"
     SEND_REFUSED = "send.refused"
 
 
@@ -84,6 +90,16 @@ PRUNE_BATCH = 100  # rows removed in one write
 _a = audit.c
 _PAGE = select(audit).where(_a.id < bindparam("before")).order_by(_a.id.desc()).limit(bindparam("limit"))
 _OLDEST = select(_a.id).where(_a.id < bindparam("before")).order_by(_a.id).limit(PRUNE_BATCH)
+
+
+def change(action: Action, id: UUID, now: float, by: Actor | None, details: Mapping[str, Any]) -> Entry | None:
+    """Return the entry of a change; None without an actor."""
+    return None if by is None else Entry(now, by, action, str(id), details)
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that changed, each with the former one."""
+    return {name: {"before": before[name], "after": value} for name, value in after.items() if value != before[name]}
 
 
 def write(connection: Connection, entries: Iterable[Entry | None]) -> None:

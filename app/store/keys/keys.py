@@ -16,7 +16,7 @@ from app.mail.key_policy import Policy, validate
 from app.mail.message.message import Lane
 from app.store.db.writer import per_argument
 from app.store.keys import audit, rate_limits
-from app.store.keys.audit import Action, Actor, Entry
+from app.store.keys.audit import Action
 from app.store.keys.records import (
     AuthenticatedKey,
     Key,
@@ -63,7 +63,10 @@ def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
     )
     audit.write(
         connection,
-        [_entry(Action.KEY_CREATED, new.key.id, new.key.created_at, new.by, _created_details(new)) for new in batch],
+        [
+            audit.change(Action.KEY_CREATED, new.key.id, new.key.created_at, new.by, _created_details(new))
+            for new in batch
+        ],
     )
     return [None] * len(batch)
 
@@ -80,10 +83,10 @@ def revise(connection: Connection, revision: KeyRevision) -> Key | None:
     after = replace(before, **others, policy=validate(replace(before.policy, **policy)))
     if after != before:
         connection.execute(_UPDATE.values(_changeable(after)), {"api_key": revision.id})
-        changed = _difference(_audited_fields(before), _audited_fields(after))
+        changed = audit.difference(_audited_fields(before), _audited_fields(after))
         audit.write(
             connection,
-            [_entry(Action.KEY_UPDATED, revision.id, revision.now, revision.by, {"name": after.name, **changed})],
+            [audit.change(Action.KEY_UPDATED, revision.id, revision.now, revision.by, {"name": after.name, **changed})],
         )
     return after
 
@@ -97,7 +100,7 @@ def rotate(connection: Connection, rotation: KeyRotation) -> bool:
     connection.execute(_REPLACE, {"api_key": rotation.id, "until": rotation.old_until})
     connection.execute(insert(api_key_secrets), _secret_row(rotation.id, rotation.digest, rotation.now))
     details = {"name": row.name, "old_secret_until": rotation.old_until}
-    audit.write(connection, [_entry(Action.KEY_ROTATED, rotation.id, rotation.now, rotation.by, details)])
+    audit.write(connection, [audit.change(Action.KEY_ROTATED, rotation.id, rotation.now, rotation.by, details)])
     return True
 
 
@@ -108,7 +111,7 @@ def revoke(connection: Connection, revocation: Revocation) -> bool:
     if done:
         name = connection.execute(_ONE, {"api_key": revocation.id}).one().name
         audit.write(
-            connection, [_entry(Action.KEY_REVOKED, revocation.id, revocation.now, revocation.by, {"name": name})]
+            connection, [audit.change(Action.KEY_REVOKED, revocation.id, revocation.now, revocation.by, {"name": name})]
         )
     return done
 
@@ -148,20 +151,12 @@ def find(connection: Connection, digest: bytes) -> AuthenticatedKey | None:
     return None
 
 
-def _entry(action: Action, id: UUID, now: float, by: Actor | None, details: Mapping[str, Any]) -> Entry | None:
-    return None if by is None else Entry(now, by, action, str(id), details)
-
-
 def _created_details(new: NewKey) -> dict[str, Any]:
     return {name: value for name, value in _audited_fields(new.key).items() if value not in ((), [], None, False)}
 
 
 def _audited_fields(key: Key) -> dict[str, Any]:
     return {"name": key.name, "permission": key.permission, "disabled": key.disabled, **asdict(key.policy)}
-
-
-def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: {"before": before[name], "after": value} for name, value in after.items() if value != before[name]}
 
 
 def _secret_row(id: UUID, digest: bytes, now: float) -> dict[str, Any]:

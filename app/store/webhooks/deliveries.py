@@ -16,6 +16,8 @@ from app.mail.webhook.rules import EventType
 from app.store.db.dialect import execute_many
 from app.store.db.uuid7 import first_at
 from app.store.db.writer import per_argument
+from app.store.keys import audit
+from app.store.keys.audit import Action, Actor
 from app.store.schema import FAILED_DELIVERY, PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, DeliveryResult, DeliveryState, WebhookStatus
 
@@ -50,6 +52,7 @@ class Replay:
     webhook_id: UUID
     event_id: UUID
     now: float
+    by: Actor | None = None  # for the audit; None: no entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,12 @@ def replay(connection: Connection, request: Replay) -> bool:
     """Make a delivery due now; return whether it exists. One under way is not changed."""
     values = {"webhook": request.webhook_id, "event": request.event_id}
     changed = connection.execute(_REPLAY, {**values, "next_at": request.now}).rowcount == 1
+    if changed:
+        details = {"event": str(request.event_id)}
+        audit.write(
+            connection,
+            [audit.change(Action.WEBHOOK_REPLAYED, request.webhook_id, request.now, request.by, details)],
+        )
     return changed or connection.execute(_ONE, values).first() is not None
 
 

@@ -1,17 +1,32 @@
 """Webhook endpoints: create, change, remove, and list with their deliveries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
 
+from app.mail.times import iso
 from app.mail.webhook.rules import EventType
 from app.store.db.writer import per_argument
+from app.store.keys import audit
+from app.store.keys.audit import Action
 from app.store.records import LAST_ID
 from app.store.schema import PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.deliveries import parse_history
-from app.store.webhooks.records import Delivery, DeliveryState, Revision, Rotation, Secret, Webhook, WebhookStatus
+from app.store.webhooks.records import (
+    Delivery,
+    DeliveryState,
+    NewWebhook,
+    Removal,
+    Revision,
+    Rotation,
+    Secret,
+    Webhook,
+    WebhookStatus,
+)
 
 MAX_OLD_SECRETS = 4  # replaced secrets that also sign: more would make the signature header too long
 
@@ -38,25 +53,39 @@ _NEWEST = (
 _DELIVERY = _DELIVERIES.where(_d.webhook_id == bindparam("id"), _d.event_id == bindparam("event"))
 
 
-def create(connection: Connection, batch: Sequence[Webhook]) -> list[None]:
+def create(connection: Connection, batch: Sequence[NewWebhook]) -> list[None]:
     """Store endpoints. They receive the events from now on."""
-    connection.execute(_INSERT, [_values(one) for one in batch])
+    connection.execute(_INSERT, [_values(new.webhook) for new in batch])
+    audit.write(
+        connection,
+        [
+            audit.change(
+                Action.WEBHOOK_CREATED, new.webhook.id, new.webhook.created_at, new.by, _audited_fields(new.webhook)
+            )
+            for new in batch
+        ],
+    )
     return [None] * len(batch)
 
 
 @per_argument
 def revise(connection: Connection, revision: Revision) -> bool:
     """Change an endpoint; return whether it exists. Pending deliveries of an enabled one are sent."""
-    values: dict[str, Any] = {}
-    if revision.endpoint is not None:
-        values["endpoint"] = revision.endpoint
-    if revision.events is not None:
-        values["events"] = list(revision.events)
+    row = connection.execute(_ONE.with_for_update(), {"id": revision.id}).one_or_none()
+    if row is None:
+        return False
+    before = _webhook(row)
+    given: dict[str, Any] = {"endpoint": revision.endpoint, "events": revision.events, "status": revision.status}
+    after = replace(before, **{name: value for name, value in given.items() if value is not None})
     if revision.status is not None:
-        values |= {"status": revision.status, "reason": None}
-    if not values:
-        return find(connection, revision.id) is not None
-    return connection.execute(_UPDATE.values(values), {"webhook": revision.id}).rowcount == 1
+        after = replace(after, reason=None)
+    if after != before:
+        connection.execute(_UPDATE.values(_values(after)), {"webhook": revision.id})
+        changed = audit.difference(_audited_fields(before), _audited_fields(after))
+        if after.endpoint != before.endpoint:
+            changed.setdefault("endpoint", _audited_fields(after)["endpoint"])
+        audit.write(connection, [audit.change(Action.WEBHOOK_UPDATED, revision.id, revision.now, revision.by, changed)])
+    return True
 
 
 @per_argument
@@ -70,13 +99,21 @@ def rotate(connection: Connection, rotation: Rotation) -> bool:
     ]
     alive = [secret for secret in old if secret.until is not None and secret.until > rotation.now][:MAX_OLD_SECRETS]
     connection.execute(_UPDATE.values(secrets=_stored([Secret(rotation.secret), *alive])), {"webhook": rotation.id})
+    details = {"old_secret_until": iso(rotation.until)}
+    audit.write(connection, [audit.change(Action.WEBHOOK_ROTATED, rotation.id, rotation.now, rotation.by, details)])
     return True
 
 
 @per_argument
-def remove(connection: Connection, id: UUID) -> bool:
+def remove(connection: Connection, removal: Removal) -> bool:
     """Remove an endpoint; return whether it existed. Its deliveries are pruned later."""
-    return connection.execute(_DELETE, {"webhook": id}).rowcount == 1
+    row = connection.execute(_ONE.with_for_update(), {"id": removal.id}).one_or_none()
+    if row is None:
+        return False
+    connection.execute(_DELETE, {"webhook": removal.id})
+    details = _audited_fields(_webhook(row))
+    audit.write(connection, [audit.change(Action.WEBHOOK_REMOVED, removal.id, removal.now, removal.by, details)])
+    return True
 
 
 def list_all(connection: Connection) -> list[Webhook]:
@@ -105,6 +142,12 @@ def delivery(connection: Connection, id: UUID, event_id: UUID) -> Delivery | Non
     """Return the delivery of one event to one endpoint."""
     row = connection.execute(_DELIVERY, {"id": id, "event": event_id}).one_or_none()
     return None if row is None else _delivery(row)
+
+
+def _audited_fields(webhook: Webhook) -> Mapping[str, Any]:
+    """Return the values for the audit. Of the URL only the server, because the rest may contain secrets."""
+    parts = urlsplit(webhook.endpoint)
+    return {"endpoint": f"{parts.scheme}://{parts.netloc}", "events": [*webhook.events], "status": webhook.status}
 
 
 def _values(webhook: Webhook) -> dict[str, Any]:

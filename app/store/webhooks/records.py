@@ -8,6 +8,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from app.mail.webhook.rules import EventType
+from app.store.keys.audit import Actor
 
 
 class WebhookStatus(StrEnum):
@@ -47,13 +48,23 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
+class NewWebhook:
+    """Webhook to store. `by`: actor for the audit; None: no entry. So in the other arguments."""
+
+    webhook: Webhook
+    by: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """New values of a webhook; None: unchanged."""
 
     id: UUID
+    now: float
     endpoint: str | None = None
     events: tuple[str, ...] | None = None
     status: WebhookStatus | None = None
+    by: Actor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,16 @@ class Rotation:
     secret: str = field(repr=False)
     now: float
     until: float
+    by: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Removal of a webhook."""
+
+    id: UUID
+    now: float
+    by: Actor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Backup of a database in use, restore, and held messages after it: deploy/RUNBOOK.md as written."""
 
+import json
 import os
 import re
 import sqlite3
@@ -128,7 +129,7 @@ async def test_a_backup_during_accepts_is_consistent(sqlite_url: str, tmp_path: 
 
 
 def test_a_restore_keeps_the_replaced_database(sqlite_url: str, tmp_path: Path) -> None:
-    """With its log, unchanged."""
+    """With its log, unchanged. The audit of the restored one has an entry."""
     file = Path(sqlite_url.removeprefix("sqlite:///"))
     migrate(sqlite_url)
     assert postern(sqlite_url, "backup", tmp_path / "a.db").exit_code == 0
@@ -137,6 +138,8 @@ def test_a_restore_keeps_the_replaced_database(sqlite_url: str, tmp_path: Path) 
         assert Path(f"{file}-wal").exists()
         result = postern(sqlite_url, "restore", tmp_path / "a.db")
     assert (result.exit_code, result.stdout[:26]) == (0, "0 waiting emails are held,"), result.output
+    audit = json.loads(postern(sqlite_url, "audit", "--json").stdout.splitlines()[0])
+    assert (audit["action"], audit["actor"], audit["details"]) == ("database.restored", "command line", {"held": 0})
     (aside,) = (path for path in file.parent.iterdir() if re.fullmatch(r"postern\.db\.before-[\dTZ]+", path.name))
     for path, there in ((aside, 1), (file, 0)):
         with closing(sqlite3.connect(path)) as connection:

@@ -62,7 +62,7 @@ async def test_pending_deliveries_of_enabled_webhooks_are_counted(store: Store) 
     await accept(store, *(acceptance(due_at=NOW + 99, scheduled_at=NOW + 99) for _ in range(3)))
     found = await store.backlog([POOL], NOW)
     assert (found.events, found.events_since) == (6, NOW)
-    await store.revise_webhook(Revision(other.id, status=WebhookStatus.DISABLED))
+    await store.revise_webhook(Revision(other.id, NOW, status=WebhookStatus.DISABLED))
     assert (await store.backlog([POOL], NOW)).events == 3
     assert [await store.webhook_backlog(id) for id in (one.id, other.id, uuid4())] == [3, 3, 0]
     assert (await store.backlog([], NOW)).waiting == {}

@@ -82,10 +82,10 @@ def scheduled() -> Acceptance:
 async def test_no_event_is_stored_without_a_subscriber(store: Store) -> None:
     """Without a webhook, for a disabled one, and for another type."""
     disabled, other = await listen(store), await listen(store, "email.failed")
-    await store.revise_webhook(Revision(disabled, status=WebhookStatus.DISABLED))
+    await store.revise_webhook(Revision(disabled, NOW, status=WebhookStatus.DISABLED))
     await accept(store)
     await settle(store, await claim_one(store), RELAYED)
-    await store.revise_webhook(Revision(disabled, status=WebhookStatus.ENABLED))
+    await store.revise_webhook(Revision(disabled, NOW, status=WebhookStatus.ENABLED))
     for webhook in (disabled, other):
         assert await store.deliveries(webhook, None, 10) == []
 
@@ -269,7 +269,7 @@ async def test_410_disables_the_webhook(store: Store) -> None:
     assert found is not None
     assert (found.status, found.reason) == (WebhookStatus.DISABLED, "It answered 410 Gone.")
     assert await store.webhooks_with_work(NOW) == []
-    assert await store.revise_webhook(Revision(webhook, status=WebhookStatus.ENABLED))
+    assert await store.revise_webhook(Revision(webhook, NOW, status=WebhookStatus.ENABLED))
     assert [one.id for one in await store.webhooks_with_work(NOW)] == [webhook]
 
 
@@ -315,8 +315,8 @@ async def test_old_events_are_removed(store: Store) -> None:
     """With their deliveries, also those of a deleted webhook."""
     webhook, removed = await listen(store), await listen(store)
     await accept(store, scheduled())
-    assert await store.remove_webhook(removed)
-    assert not await store.remove_webhook(removed)
+    assert await store.remove_webhook(removed, NOW)
+    assert not await store.remove_webhook(removed, NOW)
     assert await store.prune(RetentionCutoffs(NOW, contents=0.0, messages=0.0, events=NOW)) == 0
     assert len(await store.deliveries(webhook, None, 10)) == 1
     assert await store.prune(RetentionCutoffs(NOW, contents=0.0, messages=0.0, events=NOW + 1)) > 0
