@@ -1,7 +1,7 @@
 """Commands `postern emails`: list, show, retry, cancel, confirm and erase emails."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from app.clock import Clock
 from app.mail.lifecycle import MessageState
 from app.mail.message.address import AddressError, normalize_address
 from app.mail.outcome.verdict import Explanation
+from app.mail.suppression import stay_suppressed
 from app.store import Store
 from app.store.erase import EraseOutcome
 from app.store.read import email_filters
@@ -56,14 +57,14 @@ def show_(id: Id, as_json: AsJson = False) -> None:
 def retry(ids: Ids, as_json: AsJson = False) -> None:
     """Send held or failed emails again, but not to recipients that have received them."""
     done = "is queued again; a running Postern sends it within a second"
-    _change(ids, Store.retry, done, lambda change: not_retryable(change).message, as_json)
+    _change(ids, Store.retry, done, lambda change, suppressed: not_retryable(change, suppressed).message, as_json)
 
 
 @commands.command()
 def cancel(ids: Ids, as_json: AsJson = False) -> None:
     """Cancel emails that wait or are held. They are never sent."""
 
-    def refusal(change: Change) -> str:
+    def refusal(change: Change, _: Sequence[str]) -> str:
         return f"The email is {change.state}. Only an email that is queued, deferred or held can be cancelled."
 
     _change(ids, Store.cancel, "is cancelled", refusal, as_json)
@@ -73,7 +74,7 @@ def cancel(ids: Ids, as_json: AsJson = False) -> None:
 def confirm(ids: Ids, as_json: AsJson = False) -> None:
     """Mark held emails as sent, if Message trace shows that they arrived. They are not sent again."""
     done = "is done; it counts as sent"
-    _change(ids, Store.confirm, done, lambda change: not_held(change).message, as_json)
+    _change(ids, Store.confirm, done, lambda change, _: not_held(change).message, as_json)
 
 
 @commands.command()
@@ -168,29 +169,46 @@ async def _newest(store: Store, selection: Selection) -> list[UUID]:
 
 
 def _change(
-    given: Sequence[str], method: _StoreMethod, done: str, refusal: Callable[[Change], str], as_json: bool
+    given: Sequence[str],
+    method: _StoreMethod,
+    done: str,
+    refusal: Callable[[Change, Sequence[str]], str],
+    as_json: bool,
 ) -> None:
-    """Change each email and print the result; JSON has the changed ones. The command fails if one change fails."""
+    """Change each email and print the result; JSON has the changed ones. The command fails if one change fails.
+
+    `refusal` gets the recipients that are on the suppression list; after a retry they are printed.
+    """
     ids = _complete(given)
     errors, changed = [], []
-    for id, change in zip(ids, with_store(lambda store: _change_all(store, method, ids)), strict=True):
+    changes, suppressed = with_store(lambda store: _change_all(store, method, ids))
+    for id, change in zip(ids, changes, strict=True):
+        left_out = suppressed.get(id, ())
         if change is None:
             errors.append(_not_found(id))
         elif change.applied:
-            changed.append({"id": str(id), "state": str(change.state)})
+            members = {"suppressed": left_out} if left_out else {}
+            changed.append({"id": str(id), "state": str(change.state), **members})
             if not as_json:
                 print_line(f"{id} {done}")
+                if left_out:
+                    print_line(stay_suppressed(left_out))
         else:
-            errors.append(end(Exit.FAILED, refusal(change) if len(ids) == 1 else f"{id}: {refusal(change)}"))
+            why = refusal(change, left_out)
+            errors.append(end(Exit.FAILED, why if len(ids) == 1 else f"{id}: {why}"))
     if as_json:
         print_json(changed)
     if errors:
         raise errors[0]
 
 
-async def _change_all(store: Store, method: _StoreMethod, ids: Sequence[UUID]) -> list[Change | None]:
+async def _change_all(
+    store: Store, method: _StoreMethod, ids: Sequence[UUID]
+) -> tuple[list[Change | None], Mapping[UUID, Sequence[str]]]:
+    """Return the results, and after a retry the recipients of each email that get nothing."""
     now = Clock().now()
-    return await asyncio.gather(*(method(store, id, now, by=ACTOR) for id in ids))
+    changes = await asyncio.gather(*(method(store, id, now, by=ACTOR) for id in ids))
+    return changes, await store.still_suppressed(ids, now) if method is Store.retry else {}
 
 
 def _not_found(id: UUID) -> typer.Exit:

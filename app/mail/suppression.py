@@ -15,6 +15,9 @@ from app.mail.times import DAY, iso
 BOUNCE_WINDOW = 1.0 * DAY  # seconds within which several bounces of an address count together
 
 
+_MAX_NAMED = 5  # addresses in a sentence
+
+
 class Origin(StrEnum):
     """Cause of an entry. Stored."""
 
@@ -88,6 +91,17 @@ def _refusals(attempt: Attempt, recipients: Sequence[str]) -> Iterator[tuple[str
 
 def _domain(address: str) -> str:
     return address.rpartition("@")[2].lower()
+
+
+def stay_suppressed(addresses: Sequence[str]) -> str:
+    """Return the sentence for recipients of an email that is sent again who get nothing: who, and how to lift it."""
+    others = len(addresses) - _MAX_NAMED
+    named = ", ".join(addresses[:_MAX_NAMED]) + (f" and {others} others" if others > 0 else "")
+    return (
+        f"Still on the suppression list, and not sent to: {named}. To lift it, remove the address (DELETE "
+        "/suppressions/{address}, `postern suppressions remove`, or Suppressions in the console) and submit the email "
+        "again."
+    )
 
 
 def comparable(addr_spec: str) -> str:

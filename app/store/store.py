@@ -55,6 +55,7 @@ from app.store.records import (
     WorkHint,
 )
 from app.store.replica_store import ReplicaStore
+from app.store.suppressions import recheck
 from app.store.trace_store import TraceStore
 from app.store.webhooks import deliveries, endpoints, outbox
 from app.store.webhooks.records import (
@@ -164,6 +165,10 @@ class Store(AdminStore):
         """Return the recipients that `accept` would store as suppressed."""
         found = await self._read(partial(accept.suppressed, fresh=[acceptance]))
         return found.get(acceptance.id, {})
+
+    async def still_suppressed(self, ids: Sequence[UUID], now: float) -> Mapping[UUID, Sequence[str]]:
+        """Return by email the recipients that get nothing even if it is sent again; an email without is left out."""
+        return await self._read(partial(recheck.still_suppressed, ids=ids, now=now))
 
     # Relay: claim, attempt, settle
 

@@ -1,7 +1,7 @@
 """GET /emails/{id}; retry and confirm, decisions of an operator about an email; and the problems of impossible ones."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from app.api.http.headers import JsonResponse
 from app.api.http.params import EmailId
 from app.api.openapi.email_samples import CHANGED, ID_ERRORS, SENT
 from app.api.openapi.operation import HeaderField, OperationTag, RequiredPermission, operation
-from app.api.problems.problem import NoEmail, NotHeld, NotRetryable, Problem, found
+from app.api.problems.problem import NoEmail, NotHeld, NotRetryable, found
 from app.mail.lifecycle import ENDED_STATES, MessageState
 from app.store.keys.records import Key
 from app.store.records import Change, Email
@@ -33,8 +33,6 @@ _PREFER = HeaderField(
 )
 
 _operation = partial(operation, tag=OperationTag.DECISIONS, needs=RequiredPermission.FULL_ACCESS)
-
-Verb = Callable[..., Awaitable[Change | None]]
 
 
 class EmailRoutes:
@@ -76,13 +74,19 @@ class EmailRoutes:
         CHANGED,
         errors=(*ID_ERRORS, NotRetryable(MessageState.CANCELLED), NotRetryable(MessageState.DONE, kept=False)),
     )
-    async def retry_email(self, request: ApiRequest, id: EmailId) -> view.EmailIdResponse:
+    async def retry_email(self, request: ApiRequest, id: EmailId) -> view.RetriedEmail:
         """Retry an email.
 
         For an email that is held, or of which some or all recipients failed. It is not sent again to recipients for
-        whom it was accepted. A body is not read.
+        whom it was accepted, nor to those on the suppression list: a warning names them. A body is not read.
         """
-        return await self._decide(request, id, self._context.store.retry, not_retryable, logs.retried)
+        store, now = self._context.store, self._context.clock.now()
+        change = found(await store.retry(id, now, by=request.actor), NoEmail(id))
+        suppressed = (await store.still_suppressed([id], now)).get(id, ())
+        if not change.applied:
+            raise not_retryable(change, suppressed)
+        logs.retried(id, key=request.key.name)
+        return view.retried(id, suppressed)
 
     @_operation(
         "POST /emails/{id}/confirm",
@@ -95,7 +99,11 @@ class EmailRoutes:
 
         For an email whose outcome is unknown, once it was found in Message trace. A body is not read.
         """
-        return await self._decide(request, id, self._context.store.confirm, not_held, logs.confirmed)
+        change = found(await self._context.store.confirm(id, self._context.clock.now(), by=request.actor), NoEmail(id))
+        if not change.applied:
+            raise not_held(change)
+        logs.confirmed(id, key=request.key.name)
+        return view.changed(id)
 
     async def _email(self, id_: UUID, key: Key) -> Email:
         return found(await self._context.store.get(id_, key.scope), NoEmail(id_))
@@ -112,24 +120,10 @@ class EmailRoutes:
         charge(scope, len(rendered))
         return rendered
 
-    async def _decide(
-        self,
-        request: ApiRequest,
-        id: UUID,
-        verb: Verb,
-        impossible: Callable[[Change], Problem],
-        log: Callable[..., None],
-    ) -> view.EmailIdResponse:
-        change = found(await verb(id, self._context.clock.now(), by=request.actor), NoEmail(id))
-        if not change.applied:
-            raise impossible(change)
-        log(id, key=request.key.name)
-        return view.changed(id)
 
-
-def not_retryable(change: Change) -> NotRetryable:
-    """Return the problem of an email that cannot be retried."""
-    return NotRetryable(change.state, kept=change.has_content)
+def not_retryable(change: Change, suppressed: Sequence[str] = ()) -> NotRetryable:
+    """Return the problem of an email that cannot be retried. `suppressed`: recipients on the suppression list."""
+    return NotRetryable(change.state, kept=change.has_content, suppressed=suppressed)
 
 
 def not_held(change: Change) -> NotHeld:

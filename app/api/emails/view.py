@@ -9,12 +9,14 @@ from typing_extensions import TypedDict
 
 from app.api.http.headers import timestamp
 from app.api.openapi.types import ExplanationObject, Id, Timestamp, describe
+from app.api.submission.fields import Warned
 from app.mail.delivery.states import DeliveryState
 from app.mail.explain import explain_cause
 from app.mail.lifecycle import WAITING_STATES, LastEvent, MessageState, RecipientState
 from app.mail.message import stored_parts
 from app.mail.message.message import Lane
 from app.mail.outcome.attempt import FailureKind, Phase
+from app.mail.suppression import stay_suppressed
 from app.mail.times import iso
 from app.store.read.last_event import last_event
 from app.store.read.status import DeliveryStatus
@@ -148,6 +150,18 @@ class EmailIdResponse(TypedDict):
 
     object: Literal["email"]
     id: Id
+
+
+class RetriedEmail(EmailIdResponse, Warned):
+    """The email that is sent again, with a warning about recipients that get nothing."""
+
+
+def retried(id: UUID, suppressed: Sequence[str]) -> RetriedEmail:
+    """Return the answer of a retry. `suppressed`: recipients that are on the suppression list."""
+    answer: RetriedEmail = {"object": "email", "id": str(id)}
+    if suppressed:
+        answer["warnings"] = [{"field": "relay.recipients", "message": stay_suppressed(suppressed)}]
+    return answer
 
 
 def changed(id: UUID) -> EmailIdResponse:

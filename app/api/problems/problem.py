@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from app import logs
 from app.mail.lifecycle import MessageState
 from app.mail.safe_text import cut
+from app.mail.suppression import stay_suppressed
 
 T = TypeVar("T")
 
@@ -192,13 +193,14 @@ class NotScheduled(Problem):
 
 
 class NotRetryable(Problem):
-    """The state of the email does not allow a retry."""
+    """The state of the email does not allow a retry. `suppressed`: its recipients on the suppression list."""
 
-    def __init__(self, state: MessageState, *, kept: bool = True) -> None:
+    def __init__(self, state: MessageState, *, kept: bool = True, suppressed: Sequence[str] = ()) -> None:
         can = "Only an email that is held, or done with a failed recipient, can be retried."
         if not kept:
             can = "Its content is not kept any more, so it cannot be retried: send it anew."
-        super().__init__(f"The email is {state}. {can}", reason="not_retryable" if kept else "content_not_kept")
+        why = f" {stay_suppressed(suppressed)}" if suppressed else ""
+        super().__init__(f"The email is {state}. {can}{why}", reason="not_retryable" if kept else "content_not_kept")
 
 
 class NotHeld(Problem):

@@ -12,6 +12,7 @@ from app.console.request import ACTOR, ConsoleRequest, PageError
 from app.mail.lifecycle import WAITING_STATES, Event, LastEvent, MessageState, RecipientState, sources
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.verdict import Explanation
+from app.mail.suppression import stay_suppressed
 from app.store import Store
 from app.store.queue.operator import is_scheduled
 from app.store.read.last_event import operator_event
@@ -73,8 +74,15 @@ async def show_email(request: ConsoleRequest) -> Response:
         is_accepted=is_accepted,
         phases=PHASES,
         message_trace=MESSAGE_TRACE,
-        done=DONE.get(request.query.get("done", ""), ""),
+        done=await _done(request, email),
     )
+
+
+async def _done(request: ConsoleRequest, email: Email) -> str:
+    """Return the sentence about the action that led here; after a retry also about recipients that get nothing."""
+    action = request.query.get("done", "")
+    suppressed = await request.context.store.still_suppressed([email.id], request.now) if action == "retry" else {}
+    return " ".join([DONE.get(action, ""), *map(stay_suppressed, suppressed.values())])
 
 
 async def change_email(request: ConsoleRequest) -> Response:

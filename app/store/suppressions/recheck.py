@@ -1,13 +1,16 @@
-"""Recipients that were suppressed after their message was accepted: left out when the message is claimed.
+"""Recipients that were suppressed after their message was accepted: left out when the message is claimed, and known
+before to those who send it again.
 
 Whether the list is empty, the claim itself reads: so it costs no statement more.
 """
 
-from collections.abc import Mapping, Set
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Connection, bindparam, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, select, update
 
 from app.mail.lifecycle import SUPPRESSED, Event, MessageState, RecipientState, next_state
 from app.mail.message.message import Lane
@@ -23,6 +26,11 @@ _MESSAGE: BindParameter[UUID] = bindparam("message")
 _LANES = {lane.rank: lane for lane in Lane}
 
 _CLAIMED = select(_m.id, _m.state, _m.lane, _k.policy).outerjoin(api_keys, _k.id == _m.key_id).where(_m.id.in_(_IDS))
+_UNSENT = (
+    select(_r.message_id, _r.address, _r.state)
+    .where(_r.message_id.in_(_IDS), _r.state.in_([RecipientState.PENDING, RecipientState.SUPPRESSED]))
+    .order_by(_r.message_id, _r.position)
+)
 _OTHERS = select(_r.message_id).where(_r.message_id.in_(_IDS), _r.state != RecipientState.SUPPRESSED).distinct()
 _SUPPRESS = (
     update(recipients)
@@ -42,15 +50,9 @@ def leave_out(connection: Connection, waiting: dict[UUID, list[str]], now: float
     Returns the messages that have ended because of that: they had no other pending recipient. The caller has locked
     the messages.
     """
-    found = lookup.suppressed(connection, waiting, now)
+    found, rows = _listed(connection, waiting, now)
     if not found:
         return frozenset()
-    rows = {row.id: row for row in connection.execute(_CLAIMED, {"ids": list(found)})}
-    found = {
-        id: listed
-        for id, listed in found.items()
-        if _LANES[rows[id].lane] not in (rows[id].policy or {}).get("ignore_suppressions", ())
-    }
     _mark(connection, found)
     outbox.suppressed(connection, found, dict.fromkeys(found, now))
     for id, listed in found.items():
@@ -58,6 +60,29 @@ def leave_out(connection: Connection, waiting: dict[UUID, list[str]], now: float
     ended = {id: MessageState(rows[id].state) for id in found if not waiting[id]}
     _end(connection, ended, now)
     return ended.keys()
+
+
+def still_suppressed(connection: Connection, ids: Sequence[UUID], now: float) -> dict[UUID, list[str]]:
+    """Return by message the recipients that are suppressed, or are to be when it is claimed. Others are left out."""
+    found: dict[UUID, list[str]] = defaultdict(list)
+    waiting: dict[UUID, list[str]] = defaultdict(list)
+    for row in connection.execute(_UNSENT, {"ids": ids}):
+        (found if row.state == RecipientState.SUPPRESSED else waiting)[row.message_id].append(row.address)
+    for id, listed in _listed(connection, waiting, now)[0].items():
+        found[id] += listed
+    return found
+
+
+def _listed(
+    connection: Connection, waiting: Mapping[UUID, Sequence[str]], now: float
+) -> tuple[dict[UUID, dict[str, Listing]], dict[UUID, Row[*tuple[Any, ...]]]]:
+    """Return the recipients that are on the list, without those that the key's policy exempts, and their messages."""
+    found = lookup.suppressed(connection, waiting, now)
+    if not found:
+        return {}, {}
+    rows = {row.id: row for row in connection.execute(_CLAIMED, {"ids": list(found)})}
+    exempt = {id for id, row in rows.items() if _LANES[row.lane] in (row.policy or {}).get("ignore_suppressions", ())}
+    return {id: listed for id, listed in found.items() if id not in exempt}, rows
 
 
 def _mark(connection: Connection, found: Mapping[UUID, Mapping[str, Listing]]) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.contract.cli.test_command_line import UNKNOWN_ID, failed, postern, stored
+from tests.contract.cli.test_command_line import UNKNOWN_ID, email, failed, postern, store_message, stored
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +26,18 @@ def listed(folder: Path, *words: str) -> dict[str, str]:
     """Return the origins by address."""
     printed = output(folder, "suppressions", "list", "--json", *words)
     return {one["email"]: one["origin"] for one in json.loads(printed)}
+
+
+def test_a_retry_names_the_recipients_that_stay_suppressed(tmp_path: Path) -> None:
+    """Beside the queued email; as JSON, too."""
+    first, second = store_message(tmp_path, "failed"), store_message(tmp_path, "failed")
+    (recipient,) = email(tmp_path, first).recipients
+    output(tmp_path, "suppressions", "add", recipient.address)
+    queued, left_out = output(tmp_path, "emails", "retry", str(first)).splitlines()
+    assert queued.startswith(f"{first} is queued again")
+    assert f"not sent to: {recipient.address}. To lift it" in left_out
+    (changed,) = json.loads(output(tmp_path, "emails", "retry", str(second), "--json"))
+    assert changed == {"id": str(second), "state": "queued", "suppressed": [recipient.address]}
 
 
 def test_addresses_are_added_read_and_removed(tmp_path: Path) -> None:

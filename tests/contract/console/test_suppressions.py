@@ -1,5 +1,6 @@
 """Page of the suppression list: add, search, filter, remove, and the pages."""
 
+from app.simulator import Fault, Point, Say
 from tests.contract.console.operator import Operator
 from tests.harness import Harness
 
@@ -26,6 +27,19 @@ async def test_an_address_is_added_and_removed(harness: Harness, operator: Opera
         ("suppression.removed", "console"),
         ("suppression.added", "console"),
     ]
+
+
+async def test_a_retry_names_the_recipients_that_stay_suppressed(harness: Harness, operator: Operator) -> None:
+    """A bounce has suppressed the address of a failed email; the page says so, and how to lift it."""
+    harness.simulator.faults.add(Fault(Point.RCPT, Say("550 5.1.1 User unknown"), recipient="gone@*"))
+    id = await harness.post(to=["gone@example.net"])
+    await harness.until(id, "done")
+    assert await listed(harness) == {"gone@example.net"}
+    await operator.open(f"/emails/{id}")
+    shown = await operator.submit(f"/emails/{id}", action="retry")
+    assert "The email is in the queue again. Still on the suppression list, and not sent to: gone@example.net." in shown
+    await harness.until(id, "done")
+    assert harness.simulator.accepted == []
 
 
 async def test_an_invalid_address_is_shown_again_with_the_error(harness: Harness, operator: Operator) -> None:

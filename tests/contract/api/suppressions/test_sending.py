@@ -6,7 +6,9 @@ import pytest
 
 from app.mail.message.message import Lane
 from app.store.keys.records import Permission
-from tests.contract.api.server import ApiServer, changed, open_server
+from tests.contract.api.emails.test_retry import claim, settle
+from tests.contract.api.server import ApiServer, accepted, changed, open_server, refused
+from tests.contract.store import build
 
 GONE = "Gone@Example.com"
 
@@ -30,7 +32,25 @@ def test_an_email_to_a_suppressed_address_alone_has_failed(server: ApiServer) ->
     assert "suppression list" in recipient["reply"]
     assert "suppression list" in email["relay"]["explanation"]["summary"]
     assert id_ in [one["id"] for one in server.get("/emails?last_event=failed").json()["data"]]
-    assert server.post(path=f"/emails/{id_}/retry").status_code == 422
+    message = refused(server.post(path=f"/emails/{id_}/retry"), 422, "validation_error")["message"]
+    assert "Gone@example.com. To lift it, remove the address (DELETE /suppressions/{address}" in message
+
+
+def test_a_retry_warns_of_recipients_that_stay_suppressed(server: ApiServer) -> None:
+    """Those alone; others are sent to. Without any there is no warning, and a policy may exempt the lane."""
+    exempt = server.make_key(ignore_suppressions=(Lane.NORMAL,))
+    asked = changed(to=["later@example.com", "there@example.com"])
+    ids = []
+    for key in (None, exempt):
+        ids.append(accepted(server.post(asked, key=key)))
+        settle(server, claim(server, ids[-1]), build.REFUSED)
+    assert server.post({"email": "later@example.com"}, "/suppressions").status_code == 201
+    first, second = [server.post(path=f"/emails/{id_}/retry").json() for id_ in ids]
+    (warning,) = first["warnings"]
+    assert warning["field"] == "relay.recipients"
+    assert "not sent to: later@example.com. To lift it" in warning["message"]
+    assert "there@example.com" not in warning["message"]
+    assert second == {"object": "email", "id": ids[1]}
 
 
 def test_the_other_recipients_wait(server: ApiServer) -> None:
@@ -67,8 +87,8 @@ def test_the_exemption_is_a_member_of_the_key(server: ApiServer) -> None:
     assert made["ignore_suppressions"] == ["urgent"]
     path = f"/keys/{made['id']}"
     assert server.client.patch(path, json={"ignore_suppressions": []}).json()["ignore_suppressions"] == []
-    refused = server.client.patch(path, json={"ignore_suppressions": ["express"]})
-    assert (refused.status_code, refused.json()["details"][0]["field"]) == (422, "ignore_suppressions")
+    answer = server.client.patch(path, json={"ignore_suppressions": ["express"]})
+    assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, "ignore_suppressions")
 
 
 def test_a_redirected_email_is_checked_by_its_new_recipient(server: ApiServer) -> None:

@@ -138,7 +138,7 @@ def test_a_restore_keeps_the_replaced_database(sqlite_url: str, tmp_path: Path) 
         assert Path(f"{file}-wal").exists()
         result = postern(sqlite_url, "restore", tmp_path / "a.db")
     assert (result.exit_code, result.stdout[:26]) == (0, "0 waiting emails are held,"), result.output
-    audit = json.loads(postern(sqlite_url, "audit", "--json").stdout.splitlines()[0])
+    audit = json.loads(postern(sqlite_url, "audit", "--json").stdout)[0]
     assert (audit["action"], audit["actor"], audit["details"]) == ("database.restored", "command line", {"held": 0})
     (aside,) = (path for path in file.parent.iterdir() if re.fullmatch(r"postern\.db\.before-[\dTZ]+", path.name))
     for path, there in ((aside, 1), (file, 0)):

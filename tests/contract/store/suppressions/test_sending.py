@@ -85,7 +85,23 @@ async def test_a_failed_recipient_beside_a_suppressed_one(store: Store) -> None:
     await settle(store, await claim_one(store), REFUSED)
     assert (await states(store, id))[2] is LastEvent.FAILED
     await store.retry(id, NOW)
+    assert await store.still_suppressed([id], NOW) == {id: [GONE]}
     assert (await claim_one(store)).envelope.rcpt_to == (THERE,)
+
+
+async def test_recipients_that_a_retry_does_not_reach(store: Store) -> None:
+    """Those that were suppressed when the email was accepted, and those that are now; an email without has none."""
+    await suppress(store)
+    ids = await accept(store, acceptance(GONE, THERE, "new@example.com"), acceptance("other@example.com"))
+    for claimed in await claim(store):
+        await settle(store, claimed, REFUSED)
+    await suppress(store, "new@example.com")
+    assert await store.still_suppressed(ids, NOW) == {ids[0]: [GONE]}
+    for id in ids:
+        await store.retry(id, NOW)
+    assert await store.still_suppressed(ids, NOW) == {ids[0]: [GONE, "new@example.com"]}
+    assert {claimed.envelope.rcpt_to for claimed in await claim(store)} == {(THERE,), ("other@example.com",)}
+    assert await store.still_suppressed(ids, NOW) == {ids[0]: [GONE, "new@example.com"]}
 
 
 async def test_an_email_with_suppressed_recipients_alone_has_failed(store: Store) -> None:
