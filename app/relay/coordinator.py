@@ -6,7 +6,7 @@ mailbox: each assignment has its own task (app/relay/assignment.py).
 
 import asyncio
 from collections.abc import Callable, Iterable, Set
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from app import logs
-from app.background import run_periodically
+from app.background import run_periodically, run_until_closed
 from app.clock import Clock
 from app.mail.outcome.verdict import LoginMethod
 from app.relay.assignment import MailboxAssignment, MailboxSpec
@@ -86,7 +86,7 @@ class MailboxCoordinator:
         self._specs: dict[str, MailboxSpec] = {}
         self._assignments: dict[str, MailboxAssignment] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loops: list[asyncio.Task[None]] = []
+        self._loops = AsyncExitStack()
         self._heartbeat_now = asyncio.Event()
         self._stopping = False
         self._may_evict_at = 0.0  # by the loop's time
@@ -160,17 +160,15 @@ class MailboxCoordinator:
             if self._single_node:
                 raise
             logs.store_failed("heartbeat", error)
-        self._loops = [
-            asyncio.create_task(loop)
-            for loop in (
-                run_periodically("lease renewal", self._leases.advance, interval=RENEW_INTERVAL),
-                run_periodically(
-                    "heartbeat", self._heartbeat, interval=self._heartbeat_config.interval, wake=self._heartbeat_now
-                ),
-                run_periodically("operator requests", self._poll_operator_requests, interval=POLL_INTERVAL),
-                self._wakeups.watch(),
-            )
-        ]
+        for loop in (
+            run_periodically("lease renewal", self._leases.advance, interval=RENEW_INTERVAL),
+            run_periodically(
+                "heartbeat", self._heartbeat, interval=self._heartbeat_config.interval, wake=self._heartbeat_now
+            ),
+            run_periodically("operator requests", self._poll_operator_requests, interval=POLL_INTERVAL),
+            self._wakeups.watch(),
+        ):
+            run_until_closed(self._loops, loop)
         await asyncio.gather(*(assignment.started.wait() for assignment in self._assignments.values()))
 
     async def stop(self, drain: float) -> None:
@@ -182,10 +180,7 @@ class MailboxCoordinator:
         for assignment in self._assignments.values():
             assignment.finish(drain)
         await asyncio.gather(*self._tasks)  # an assignment that a heartbeat starts meanwhile ends immediately
-        for loop_task in self._loops:
-            loop_task.cancel()
-            with suppress(asyncio.CancelledError):
-                await loop_task
+        await self._loops.aclose()
         await asyncio.gather(*self._tasks)
         if self._tenant_quota is not None:
             await self._tenant_quota.stop()

@@ -6,10 +6,10 @@ limit. Unused recipients return to the quota when the grant ends or Postern stop
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from uuid import UUID
 
-from app.background import run_periodically
+from app.background import run_periodically, run_until_closed
 from app.clock import Clock
 from app.mail.times import DAY
 from app.relay.mailbox import DAILY_RESERVE_DIVISOR
@@ -36,7 +36,7 @@ class TenantQuota:
         self._remaining = limit  # of the whole tenant, at the last request
         self._requested = 0
         self._refill_needed = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
+        self._loop = AsyncExitStack()
 
     @property
     def reserve(self) -> int:
@@ -70,20 +70,15 @@ class TenantQuota:
     def start(self) -> None:
         """Request the first grant."""
         self._request(self._grant_size)
-        self._loop = asyncio.create_task(
-            run_periodically(
-                "tenant quota", self._refill, interval=GRANT_LIFETIME / self._clock.speed, wake=self._refill_needed
-            )
-        )
+        interval = GRANT_LIFETIME / self._clock.speed
+        loop = run_periodically("tenant quota", self._refill, interval=interval, wake=self._refill_needed)
+        run_until_closed(self._loop, loop)
 
     async def stop(self) -> None:
         """Return the unused recipients."""
-        if self._loop is not None:
-            self._loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._loop
-            with suppress(StoreUnavailableError):  # then the grant counts for a day
-                await self._draw(0)
+        await self._loop.aclose()
+        with suppress(StoreUnavailableError):  # then the grant counts for a day
+            await self._draw(0)
 
     def _request(self, weight: int) -> None:
         self._requested = max(self._requested, min(weight, self.limit), self._grant_size)

@@ -7,10 +7,9 @@ One call erases a limited number of rows and bytes, because accepts wait for it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from app.mail.lifecycle import ENDED_STATES, MessageState
 from app.store.db.dialect import execute_many
 from app.store.keys import audit
 from app.store.keys.audit import Action, Actor, Entry
-from app.store.retention import BATCH_BYTES, BATCH_SIZE
+from app.store.retention import bounded
 from app.store.schema import (
     attempts,
     contents,
@@ -52,7 +51,7 @@ class EraseOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """Emails to erase at `now` (epoch seconds), at most BATCH_SIZE. `asked`: for the audit, "id" or "address"."""
+    """Emails to erase at `now` (epoch seconds), as many as a step has. `asked`: for the audit, "id" or "address"."""
 
     ids: tuple[UUID, ...]
     now: float
@@ -119,7 +118,7 @@ def erase(connection: Connection, batch: Sequence[Erasure]) -> list[dict[UUID, E
     """
     ids = sorted({id for one in batch for id in one.ids})
     rows = {row.id: row for row in connection.execute(_FOUND, {"ids": ids})}
-    chosen = {row.id: row for row in _bounded([row for row in rows.values() if _is_due(row)])}
+    chosen = {row.id: row for row in bounded([row for row in rows.values() if _is_due(row)])}
     if chosen:
         _erase(connection, chosen, max(one.now for one in batch))
     answers = [{id: answer for id in one.ids if (answer := _answer(id, rows, chosen))} for one in batch]
@@ -144,14 +143,6 @@ def find(connection: Connection, address: str, after: UUID) -> Found:
 
 def _is_due(row: _Row) -> bool:
     return row.state in ENDED_STATES and row.explanation != _MARK
-
-
-def _bounded(rows: Sequence[_Row]) -> Iterator[_Row]:
-    """Yield the first rows, up to BATCH_SIZE rows and BATCH_BYTES of content, but at least one."""
-    sums = accumulate(row.size for row in rows)
-    return (
-        row for row, so_far in zip(rows[:BATCH_SIZE], sums, strict=False) if so_far <= BATCH_BYTES or row is rows[0]
-    )
 
 
 def _answer(id: UUID, rows: Mapping[UUID, _Row], chosen: Mapping[UUID, _Row]) -> EraseOutcome | MessageState | None:

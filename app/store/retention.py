@@ -5,10 +5,11 @@ A step is small, because accepts wait for it. Messages that have not ended, and 
 locked, are never removed. On PostgreSQL one process prunes at a time.
 """
 
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, select, text, update
 
 from app.frozen import frozen
 from app.store.db.dialect import execute_many
@@ -103,6 +104,12 @@ def prune(connection: Connection, cutoffs: RetentionCutoffs) -> int:
     )
 
 
+def bounded(rows: Sequence[Row[*tuple[Any, ...]]], max_bytes: int = BATCH_BYTES) -> list[Row[*tuple[Any, ...]]]:
+    """Return the first rows of messages, up to BATCH_SIZE rows and `max_bytes` of content, but at least one."""
+    sums = accumulate(row.size for row in rows)
+    return [row for row, so_far in zip(rows[:BATCH_SIZE], sums, strict=False) if so_far <= max_bytes or row is rows[0]]
+
+
 def _lock(connection: Connection) -> bool:
     """Lock until the end of the transaction; False if another process has the lock. SQLite has one writer anyway."""
     if connection.dialect.name != "postgresql":
@@ -112,12 +119,7 @@ def _lock(connection: Connection) -> bool:
 
 def _remove_contents(connection: Connection, cutoffs: RetentionCutoffs) -> int:
     found = connection.execute(_WITH_CONTENT, {"before": cutoffs.contents}).all()
-    sums = accumulate(row.size for row in found)
-    rows = [
-        {"message": row.id}
-        for row, so_far in zip(found, sums, strict=True)
-        if so_far <= cutoffs.batch_bytes or row is found[0]
-    ]
+    rows = [{"message": row.id} for row in bounded(found, cutoffs.batch_bytes)]
     execute_many(connection, _REMOVE_CONTENT, rows)
     execute_many(connection, _MARK, [{**row, "content_removed_at": cutoffs.now} for row in rows])
     return len(rows)

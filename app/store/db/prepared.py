@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Delete, Insert, Select, String, Update, Uuid
+from sqlalchemy import ColumnElement, Connection, Delete, Insert, Select, String, Update, Uuid, bindparam
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 
@@ -68,8 +68,13 @@ class _Form:
         return values
 
 
+def in_ids(column: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Return the condition that the column is one of IN_WIDTH parameters, whose values `in_lists` yields."""
+    return column.in_([bindparam(name, type_=column.type) for name in _ID_NAMES])
+
+
 def in_lists(ids: Sequence[UUID]) -> Iterator[dict[str, UUID]]:
-    """Yield values `id0`, `id1` … for `IN` conditions of IN_WIDTH parameters; those without a value are NULL."""
+    """Yield the values of conditions of `in_ids`; parameters without a value are NULL."""
     for start in range(0, len(ids), IN_WIDTH):
         yield dict(zip(_ID_NAMES, ids[start : start + IN_WIDTH], strict=False))
 

@@ -54,7 +54,7 @@ _FIND = PreparedStatement(_OF_KEY)
 _LOCK = PreparedStatement(_OF_KEY.with_for_update())
 _BEGIN = PreparedStatement(lambda dialect: upsert(dialect, budgets).on_conflict_do_nothing())
 _KEEP = PreparedStatement(
-    update(budgets).where(_b.key_id == bindparam("of")), sets=[column.name for column in _COLUMNS]
+    update(budgets).where(_b.key_id == bindparam("api_key")), sets=[column.name for column in _COLUMNS]
 )
 
 
@@ -80,7 +80,7 @@ def charge(connection: Connection, charges: Mapping[int, Charge]) -> dict[int, C
                     usage = usage.plus(one.amount)
                 outcomes[place] = ChargeOutcome(usage, exceeded)
         if usage != before:
-            _KEEP.run(connection, [{"of": key_id, **_row(usage)}])
+            _KEEP.run(connection, [{"api_key": key_id, **_row(usage)}])
     return outcomes
 
 

@@ -16,16 +16,15 @@ from app.frozen import frozen
 from app.mail.lifecycle import ActiveMessage, MessageState, RecipientState
 from app.mail.message.message import Envelope, Lane, OnUnknown
 from app.mail.outcome.attempt import Phase
-from app.store.db.prepared import IN_WIDTH, PreparedStatement, in_lists
+from app.store.db.prepared import PreparedStatement, in_ids, in_lists
 from app.store.mailboxes.ownership import OWNED
 from app.store.queue.fair_queue import LaneKey, assign_turns, current_turn
 from app.store.records import Claimed
 from app.store.schema import READY, RESTING, attempts, contents, messages, recipients
 from app.store.suppressions import lookup, recheck
 
-MAX_INLINE_CONTENT = (
-    64 * 1024
-)  # bytes of a content that comes with the claim: to read it by itself would cost more than to send it
+# Bytes of a content that comes with the claim: to read it by itself would cost more than to send it.
+MAX_INLINE_CONTENT = 64 * 1024
 TURN_BATCH = 256  # how many that have become due get their turn in one claim
 
 LANES = tuple(Lane)  # by rank
@@ -57,7 +56,7 @@ _BECOME_DUE = PreparedStatement(
     .limit(TURN_BATCH)
     .with_for_update(skip_locked=True)
 )
-_PLACE = PreparedStatement(update(messages).where(_m.id == bindparam("of")).values(turn=bindparam("place")))
+_PLACE = PreparedStatement(update(messages).where(_m.id == bindparam("message")).values(turn=bindparam("place")))
 _NEXT = PreparedStatement(
     select(
         *(_m.id, _m.lane, _m.mail_from, _m.smtputf8, _m.message_id, _m.size, _m.attempts),
@@ -94,10 +93,7 @@ _OPEN_ATTEMPT = PreparedStatement(
 )
 _PENDING = PreparedStatement(
     select(_r.message_id, _r.address)
-    .where(
-        _r.message_id.in_([bindparam(f"id{n}", type_=_r.message_id.type) for n in range(IN_WIDTH)]),
-        _r.state == RecipientState.PENDING,
-    )
+    .where(in_ids(_r.message_id), _r.state == RecipientState.PENDING)
     .order_by(_r.message_id, _r.position)
 )
 
@@ -139,10 +135,10 @@ def _assign_turns(connection: Connection, request: ClaimRequest) -> None:
         return
     first = [row for row in due if row.attempts == 0]
     turns = assign_turns(connection, [LaneKey(request.pool, row.lane, row.key_id) for row in first])
-    placed = [{"of": row.id, "place": turn} for row, turn in zip(first, turns, strict=True)]
+    placed = [{"message": row.id, "place": turn} for row, turn in zip(first, turns, strict=True)]
     again = {row.id: row.lane for row in due if row.attempts > 0}
     now = {lane: current_turn(connection, request.pool, lane) for lane in set(again.values())}
-    _PLACE.run(connection, placed + [{"of": id, "place": now[lane]} for id, lane in again.items()])
+    _PLACE.run(connection, placed + [{"message": id, "place": now[lane]} for id, lane in again.items()])
 
 
 def _next(connection: Connection, request: ClaimRequest) -> list[Any]:

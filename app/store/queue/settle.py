@@ -21,7 +21,7 @@ from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
 from app.mail.suppression import Bounce, SeenBy
 from app.store.db.dialect import upsert
-from app.store.db.prepared import IN_WIDTH, PreparedStatement, in_lists
+from app.store.db.prepared import PreparedStatement, in_ids, in_lists
 from app.store.db.text import storable
 from app.store.records import AttemptLog, Claimed
 from app.store.schema import ACTIVE, attempts, in_flight, messages, recipients
@@ -131,9 +131,8 @@ def _write_mark(dialect: str) -> Any:
 
 
 _WRITE_MARK = PreparedStatement(_write_mark)
-_IDS = [bindparam(f"id{place}", type_=_f.message_id.type) for place in range(IN_WIDTH)]
-_FIND_MARKS = PreparedStatement(select(_f.message_id, _f.lease, _f.outcome).where(_f.message_id.in_(_IDS)))
-_REMOVE_MARKS = PreparedStatement(delete(in_flight).where(_f.message_id.in_(_IDS)))
+_FIND_MARKS = PreparedStatement(select(_f.message_id, _f.lease, _f.outcome).where(in_ids(_f.message_id)))
+_REMOVE_MARKS = PreparedStatement(delete(in_flight).where(in_ids(_f.message_id)))
 
 
 def mark_dot(connection: Connection, marks: Sequence[Mark]) -> list[bool]:

@@ -52,7 +52,7 @@ _DELIVERY = PreparedStatement(
 _SCHEDULE_NOTICE = PreparedStatement(lambda dialect: upsert(dialect, delay_notices).on_conflict_do_nothing())
 _REMOVE_NOTICE = PreparedStatement(
     delete(delay_notices).where(
-        delay_notices.c.at == bindparam("moment"), delay_notices.c.message_id == bindparam("of")
+        delay_notices.c.at == bindparam("moment"), delay_notices.c.message_id == bindparam("message")
     )
 )
 _FACTS = select(
@@ -93,7 +93,9 @@ def rescheduled(connection: Connection, moved: Mapping[UUID, tuple[float, float]
     _write_email_events(
         connection, listeners, {id: now for id, (_, to) in moved.items() if to > now}, EventType.SCHEDULED
     )
-    _REMOVE_NOTICE.run(connection, [{"moment": at + DELAY_NOTICE_AFTER, "of": id} for id, (at, _) in moved.items()])
+    _REMOVE_NOTICE.run(
+        connection, [{"moment": at + DELAY_NOTICE_AFTER, "message": id} for id, (at, _) in moved.items()]
+    )
     schedule_delay_notices(connection, listeners, {id: to for id, (_, to) in moved.items()})
 
 
