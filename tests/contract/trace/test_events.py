@@ -12,6 +12,7 @@ import pytest
 
 from app.mail.lifecycle import MessageState
 from app.simulator import Delay, Drop, Fault, Point
+from app.simulator.trace import Step
 from tests.clock import autojump
 from tests.contract.trace.world import HOUR, TRACE_WAIT, World, world
 from tests.waiting import until
@@ -94,6 +95,28 @@ async def test_the_events_of_every_fate(tmp_path: Path) -> None:
         }
         assert {to: (found[to]["type"], found[to]["subType"]) for to in BOUNCES} == BOUNCES
         assert all(found[to]["message"] and found[to]["diagnosticCode"] for to in BOUNCES)
+        here.check_budget()
+
+
+@autojump
+async def test_a_row_and_a_release_that_are_hours_late(tmp_path: Path) -> None:
+    """The slower pass over two days reads both: a row that appears after 20 hours, and a release after 30."""
+    delivered = {
+        "late@example.net": Step("delivered", after=20 * HOUR),
+        "kept@contoso.com": Step("delivered", after=30 * HOUR),
+    }
+    async with listening(tmp_path) as (here, receiver):
+        here.trace.fates["late@example.net"] = (delivered["late@example.net"],)
+        here.trace.fates["kept@contoso.com"] = (Step("quarantined"), delivered["kept@contoso.com"])
+        sent = here.clock.now()
+        ids = {to: await here.harness.post(to=to) for to in delivered}
+        await here.until_delivery(ids["kept@contoso.com"], "kept@contoso.com", "quarantined")
+        for to, step in delivered.items():
+            here.clock.jump(sent + step.after - here.clock.now())
+            await until(lambda: len(to_recipients(receiver, ids[to])) >= 2 or None, 3 * HOUR)  # noqa: B023
+        await here.passes()
+        for to, id in ids.items():
+            assert to_recipients(receiver, id) == [("email.sent", [to]), (DELIVERED, [to])]
         here.check_budget()
 
 
