@@ -12,7 +12,7 @@ from app.doctor.target import CheckTarget
 from app.mail.message.address import parse_address
 from app.relay.mailbox import RelayLimits
 from app.settings import MailboxSettings, PoolSettings
-from app.settings.secret_files import secret_source
+from app.settings.sources import secret_source
 from app.smtp import tls
 from app.smtp.auth.credentials import Credentials, Password
 from app.smtp.handshake import Refusal, Session, Upstream, open_session

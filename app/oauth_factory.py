@@ -7,7 +7,7 @@ from collections.abc import Hashable
 
 from app.clock import Clock
 from app.settings import MailboxSettings
-from app.settings.secret_files import secret_source
+from app.settings.sources import secret_source
 from app.smtp.auth.grants import CertificateGrant, ClientSecret, FederatedToken, Grant, ManagedIdentity, Registration
 from app.smtp.auth.oauth import OAuth, TokenSource
 

@@ -1,11 +1,15 @@
 """ASGI applications: the whole API with its routes, the responses before the database is open, and /metrics alone."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn
 
 from fastapi import FastAPI
 from starlette.convertors import PathConvertor, StringConvertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from app.api.api_keys.audit_route import AuditRoute
+from app import metrics
 from app.api.api_keys.routes import KeyRoutes
 from app.api.auth.authenticator import Authenticator
 from app.api.auth.limits import AttemptLimiter, MemoryBudget, RateLimitHeaders
@@ -13,24 +17,26 @@ from app.api.auth.refusal_audit import RefusalAudit
 from app.api.context import ApiContext
 from app.api.emails.attachment_routes import AttachmentRoutes
 from app.api.emails.erase_routes import EraseRoutes
-from app.api.emails.list_route import ListRoute
 from app.api.emails.routes import EmailRoutes
-from app.api.emails.schedule_routes import ScheduleRoutes
 from app.api.emails.submission_routes import SubmissionRoutes
 from app.api.http.api_route import ApiRoute
+from app.api.http.headers import JsonResponse
 from app.api.mailboxes import MailboxRoutes
-from app.api.openapi.operation import endpoints, of_endpoint
+from app.api.openapi.operation import endpoints, operation_of
 from app.api.openapi.routes import DocsRoutes
 from app.api.operations import HealthRoutes, MetricsRoute
 from app.api.postmark.routes import TEMPLATE_PATHS, PostmarkRoutes
-from app.api.server import starting, unknown_path
+from app.api.problems.problem import NotReady, Unavailable
+from app.api.server import unknown_path
 from app.api.server.middleware import PlainRoute, RequestMiddleware
 from app.api.server.unknown_path import UnsupportedRoutes
 from app.api.submission.pipeline import SubmissionPipeline
 from app.api.suppressions.routes import SuppressionRoutes
 from app.api.webhooks.routes import WebhookRoutes
+from app.mail.readiness import NO_DATABASE, Status
 
 _GET = ("GET", "HEAD")
+_RETRY_AFTER = 5  # seconds, while the database is not open
 
 
 class _ExceptActions(StringConvertor):
@@ -71,10 +77,10 @@ def create_middleware(
 
     `counted`: with GET /metrics. `mount_routes` adds the routes.
     """
-    app = _plain_app(*[MetricsRoute(starting.metrics_text)] if counted else [])
-    app.add_api_route("/healthz", starting.healthz, methods=[*_GET])
-    app.add_api_route("/readyz", starting.readyz, methods=[*_GET])
-    app.router.default = starting.starting_application
+    app = _plain_app(*[MetricsRoute(_metrics_of_process)] if counted else [])
+    app.add_api_route("/healthz", _healthz, methods=[*_GET])
+    app.add_api_route("/readyz", _not_ready, methods=[*_GET])
+    app.router.default = _refuse
     return RequestMiddleware(app, draining, body_budget, root_path)
 
 
@@ -89,16 +95,13 @@ def mount_routes(middleware: RequestMiddleware, context: ApiContext, *, public: 
     if public:
         _add_submissions(app, context, authenticator, pipeline)
         for routes in (
-            ListRoute(context),
-            EmailRoutes(context),
-            ScheduleRoutes(context, refusals),
+            EmailRoutes(context, refusals),
             AttachmentRoutes(context),
             EraseRoutes(context),
             MailboxRoutes(context),
             WebhookRoutes(context),
             SuppressionRoutes(context),
             KeyRoutes(context),
-            AuditRoute(context),
         ):
             checks = (authenticator, context.limits, attempts.admit)
             app.router.routes += [ApiRoute(endpoint, *checks) for endpoint in endpoints(routes)]
@@ -128,7 +131,7 @@ def _add(app: FastAPI, *routes: object) -> None:
     """Add plain routes as their endpoints describe them."""
     for group in routes:
         for endpoint in endpoints(group):
-            described = of_endpoint(endpoint)
+            described = operation_of(endpoint)
             app.add_api_route(described.path, endpoint, methods=[*described.methods])
 
 
@@ -147,3 +150,25 @@ def _add_submissions(
 def _add_unsupported(app: FastAPI, routes: UnsupportedRoutes, paths: Sequence[str]) -> None:
     for path in paths:
         app.add_api_route(path, routes.refuse, methods=[*unknown_path.METHODS])
+
+
+async def _healthz(_: Request) -> Response:
+    """GET /healthz: the process is alive; a restart would fix nothing."""
+    return JsonResponse(b'{"status":"ok"}')
+
+
+async def _not_ready(_: Request) -> Response:
+    """GET /readyz: not ready."""
+    reasons = [NO_DATABASE.as_json(names=False)]
+    raise NotReady({"status": Status.NOT_READY, "relaying": False, "reasons": reasons})
+
+
+async def _metrics_of_process() -> bytes:
+    """Return the text of GET /metrics."""
+    return metrics.expose()
+
+
+async def _refuse(_scope: Scope, _receive: Receive, _send: Send) -> NoReturn:
+    """Refuse all other requests with 503."""
+    sorry = "Postern is starting, and waits for its database. Nothing was kept; try again."
+    raise Unavailable(sorry, retry_after=_RETRY_AFTER)

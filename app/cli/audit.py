@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.api.api_keys.audit_route import entry
+from app.api.api_keys.view import audit_entry
 from app.cli.output.terminal import print_rows
 from app.cli.output.text import AsJson
 from app.cli.store_access import with_store
@@ -23,6 +23,6 @@ def audit(
 
 
 def _row(record: AuditRecord, as_json: bool) -> dict[str, Any]:
-    shown = entry(record)
+    shown = audit_entry(record)
     details = ", ".join(f"{name}: {value}" for name, value in shown["details"].items())
     return {**shown} if as_json else {**shown, "details": details}

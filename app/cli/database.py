@@ -17,7 +17,7 @@ from app.store import BackupError, Store
 from app.store.db.backup import embedded_file, restoring, save
 from app.store.db.engine import database_file
 from app.store.db.file_lock import DatabaseFileLock
-from app.store.keys.audit import Action, Entry
+from app.store.keys.audit import AuditAction, Entry
 from app.store.migrations import migrate as migrate_store
 from app.store.migrations import revisions
 
@@ -89,7 +89,7 @@ def _hold_emails(url: str) -> int:
 async def _hold_waiting(store: Store) -> int:
     now = Clock().now()
     held = await store.hold_waiting(now)
-    await store.record(Entry(now, ACTOR, Action.DATABASE_RESTORED, "database", {"held": held}))
+    await store.record(Entry(now, ACTOR, AuditAction.DATABASE_RESTORED, "database", {"held": held}))
     return held
 
 

@@ -27,7 +27,7 @@ from app.mail.readiness import (
     DeepCheck,
     Readiness,
     Reason,
-    of_mailboxes,
+    mailbox_reasons,
 )
 from app.mail.times import iso
 from app.store import Store, StoreUnavailableError
@@ -118,7 +118,7 @@ class HealthMonitor:
         except TimeoutError:
             logs.store_failed("readiness", StoreUnavailableError(f"It did not answer in {STORE_TIMEOUT:g} s."))
             return Readiness((NO_DATABASE,), relaying=False)
-        reasons, relaying = of_mailboxes(conditions, self._clock.now())
+        reasons, relaying = mailbox_reasons(conditions, self._clock.now())
         schema = [] if is_our_schema else [OTHER_SCHEMA]
         return Readiness((*schema, *self._disk_reasons(), *reasons), relaying)
 

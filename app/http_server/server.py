@@ -21,6 +21,7 @@ from app.http_server.connection_limits import ConnectionLimits
 from app.operator_errors import UnavailableError
 
 KEEP_ALIVE_SECONDS = 75  # longer than that of usual gateways, so that the gateway closes first
+DRAIN_SECONDS = 10  # for requests in progress at a stop
 MIN_READ_RATE = 1024  # bytes per second of a response that a client must read on average
 MAX_FIELDS = 256  # header fields of a request; each takes some 150 bytes beside its text
 MAX_PIPELINED = 64  # requests of one connection that wait for the responses before theirs
@@ -65,7 +66,7 @@ class ServerLimits:
 class HttpServer:
     """HTTP server of one ASGI application on one address. Port 0 selects a free port.
 
-    `drain`: seconds for requests in progress at `stop`. With `tls` it serves HTTPS. The client address is read from
+    With `tls` it serves HTTPS. The client address is read from
     X-Forwarded-For only for connections from `forwarders` (addresses and networks). `date_header`: add the Date of the
     machine's clock to responses.
     """
@@ -76,7 +77,6 @@ class HttpServer:
         host: str,
         port: int,
         *,
-        drain: float = 10.0,
         limits: ServerLimits | None = None,
         tls: ssl.SSLContext | None = None,
         forwarders: Sequence[str] = (),
@@ -99,7 +99,7 @@ class HttpServer:
             proxy_headers=bool(forwarders),
             forwarded_allow_ips=list(forwarders),
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=max(1, round(drain)),
+            timeout_graceful_shutdown=DRAIN_SECONDS,
         )
         config.load()
         config.ssl = tls
@@ -120,7 +120,7 @@ class HttpServer:
         await self._server.listening.wait()
 
     async def stop(self) -> None:
-        """Stop accepting connections, wait at most `drain` seconds for requests in progress, close."""
+        """Stop accepting connections, wait at most DRAIN_SECONDS for requests in progress, close."""
         if self._task is not None:
             self._server.stopping.set()
             await self._task

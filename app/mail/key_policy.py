@@ -41,7 +41,7 @@ class Amount:
     recipients: int = 0
     bytes: int = 0
 
-    def of(self, unit: Unit) -> int:
+    def in_unit(self, unit: Unit) -> int:
         """Return the amount in this unit."""
         return {Unit.MESSAGES: self.messages, Unit.RECIPIENTS: self.recipients, Unit.BYTES: self.bytes}[unit]
 
@@ -145,8 +145,8 @@ class RateLimit:
 
         Of several: a window whose limit is smaller than the amount, else the one that ends last.
         """
-        full = [window for window in self._windows(usage) if amount.of(window.unit) > window.remaining]
-        never = [window for window in full if amount.of(window.unit) > window.limit]
+        full = [window for window in self._windows(usage) if amount.in_unit(window.unit) > window.remaining]
+        never = [window for window in full if amount.in_unit(window.unit) > window.limit]
         return min(never or full, key=lambda window: -window.seconds, default=None)
 
     def takes(self, usage: Usage, amount: Amount) -> bool:
@@ -160,7 +160,7 @@ class RateLimit:
             (Unit.BYTES, self.bytes_per_minute, self.bytes_per_day),
         )
         return [
-            Window(seconds, start, limit, used.of(unit), unit)
+            Window(seconds, start, limit, used.in_unit(unit), unit)
             for unit, per_minute, per_day in limits
             for seconds, start, limit, used in (
                 (MINUTE, usage.minute, per_minute, usage.in_minute),

@@ -119,7 +119,7 @@ _HELD_BY_OPERATOR = Explanation(
 )
 
 
-def of_mailboxes(conditions: Mapping[str, MailboxCondition | None], now: float) -> tuple[list[Reason], bool]:
+def mailbox_reasons(conditions: Mapping[str, MailboxCondition | None], now: float) -> tuple[list[Reason], bool]:
     """Return the reason for each mailbox that sends nothing, and whether any mailbox is not held.
 
     A condition of None means that no relay has taken the mailbox over.

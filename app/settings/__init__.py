@@ -4,7 +4,6 @@ Read by main and the command line only. A wrong setting raises SettingsError: on
 the fix, never with the value of a secret.
 """
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -20,14 +19,22 @@ from pydantic_settings import (
 from app.mail.routing import Routes
 from app.operator_errors import ConfigurationError
 from app.secret_text import strip
-from app.settings import database, validators
-from app.settings.location import PREFIX
+from app.settings import validators
 from app.settings.mailbox import MailboxSettings
 from app.settings.pools import PoolSettings, complete_pools, routes
-from app.settings.secret_files import FileSecret, SourceError, check_secret, from_environment, given, secrets
-from app.settings.toml_file import CONFIG, from_file
+from app.settings.sources import (
+    CONFIG,
+    FileSecret,
+    SourceError,
+    check_names,
+    check_secret,
+    from_environment,
+    from_file,
+    given,
+    secrets,
+)
 from app.settings.trace import GraphAppSettings
-from app.settings.unknown_names import Names, check_names
+from app.settings.validators import PREFIX
 
 __all__ = [
     "CallerSettings",
@@ -77,7 +84,7 @@ class StoreSettings(_Sourced):
     """Settings of the commands that only read or change the store."""
 
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database.")
-    database_url: Annotated[str, AfterValidator(database.url)] = Field(
+    database_url: Annotated[str, AfterValidator(validators.database_url)] = Field(
         "",
         description="`postgresql://user:password@host/name`, or `sqlite:///file`; "
         "by default `postern.db` in `POSTERN_DATA_DIR`.",
@@ -218,7 +225,7 @@ class Settings(StoreSettings, MailboxSettings, GraphAppSettings):
     @classmethod
     def _shared(cls, given: str, so_far: ValidationInfo) -> str:
         url = so_far.data.get("database_url")  # None if it is wrong itself
-        return validators.role(given, shared=url is None or database.is_server(url))
+        return validators.role(given, shared=url is None or validators.is_database_server(url))
 
     @field_validator("pools")
     @classmethod
@@ -251,13 +258,11 @@ S = TypeVar("S", bound=_Sourced)
 def load(kind: type[S], **options: Any) -> S:
     """Return the settings from all sources; `options` (of the command line) have priority. Raises SettingsError."""
     try:
-        check_names(_NAMES, os.environ)
+        check_names(_NAMES, SECRETS)
         return kind(**options)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise SettingsError(
-            validators.error_sentence(first, secret=SECRETS, file=given(os.environ, CONFIG) or "")
-        ) from None
+        raise SettingsError(validators.error_sentence(first, secret=SECRETS, file=given(CONFIG) or "")) from None
     except SourceError as error:
         raise SettingsError(str(error)) from None
 
@@ -276,9 +281,7 @@ def caller_key(place: str, given: str) -> str:
 
 
 SECRETS = frozenset(secrets(Settings.model_fields))
-_NAMES = Names(
-    top=frozenset(Settings.model_fields),
-    pool=frozenset(PoolSettings.model_fields),
-    mailbox=frozenset(MailboxSettings.model_fields),
-    secret=SECRETS,
-)
+_NAMES = {
+    kind: frozenset(model.model_fields)
+    for kind, model in (("top", Settings), ("pool", PoolSettings), ("mailbox", MailboxSettings))
+}

@@ -9,9 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, WrapValidator, model_validator
 
 from app.settings import validators
-from app.settings.location import SettingLocation
-from app.settings.secret_files import FileSecret
-from app.settings.validators import setting_error
+from app.settings.sources import FileSecret
+from app.settings.validators import SettingLocation, setting_error
 from app.smtp.auth.credentials import CertificateError
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

@@ -12,8 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from app.mail.office365.limits import CONNECTIONS, MESSAGES_PER_MINUTE, RECIPIENTS_PER_DAY
 from app.settings import validators
 from app.settings.credential import LOGIN_METHODS, METHOD_OPTIONS, CredentialSettings, check_login
-from app.settings.location import SettingLocation
-from app.settings.validators import setting_error
+from app.settings.validators import SettingLocation, setting_error
 
 
 class MailboxSettings(CredentialSettings):

@@ -12,10 +12,9 @@ from app.mail.message.address import parse_address
 from app.mail.routing import Routes
 from app.settings import validators
 from app.settings.credential import check_certificate
-from app.settings.location import SettingLocation, variable
 from app.settings.mailbox import MailboxSettings
 from app.settings.trace import GraphAppSettings, check_readers, completed
-from app.settings.validators import setting_error
+from app.settings.validators import SettingLocation, setting_error, variable
 
 ALONE = "default"  # the pool of the one mailbox
 _SINGLE_MAILBOX_SETTINGS = ("mailbox", "senders", "default_sender")

@@ -20,9 +20,8 @@ from app.settings.credential import (
     check_app,
     check_certificate,
 )
-from app.settings.location import SettingLocation
 from app.settings.mailbox import MailboxSettings
-from app.settings.validators import setting_error
+from app.settings.validators import SettingLocation, setting_error
 
 if TYPE_CHECKING:
     from app.settings.pools import PoolSettings

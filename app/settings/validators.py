@@ -1,10 +1,16 @@
-"""Validation of settings, alone or against one other, and the sentences of their errors."""
+"""Validation of settings, alone or against one other; their names and the sentences of their errors.
+
+POSTERN_DATABASE_URL may contain a password: errors show it only if it has no `@`, `?` and `=`. An unencoded reserved
+character would end the password early, and errors would show the rest as a host or a path. So ambiguous URLs are
+refused (RFC 3986 §3.2).
+"""
 
 import ipaddress
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +18,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app.mail.message.address import AddressError, parse_address
 from app.mail.routing import PatternError, pattern
-from app.settings.location import path, variable
+from app.secret_text import SecretTextError, validate
+
+PREFIX = "POSTERN_"
 
 VISIBLE = re.compile("[!-~]+")  # RFC 9110 §5.5, without obs-text
 NO_HEADER = "has a blank or a character outside ASCII, which HTTP headers cannot carry"
@@ -20,7 +28,6 @@ _END_OF_HOST = re.compile("[:/?#]")
 _ROOT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _POOL = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
 _NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
-
 
 _MISSING = {
     "name": 'Give the pool a name such as "billing"',
@@ -41,6 +48,50 @@ _BY_ERROR_TYPE = {
     **dict.fromkeys(("string_type", "path_type"), _TEXT),
     **dict.fromkeys(("tuple_type", "model_type", "model_attributes_type"), _TABLE),
 }
+
+_DATABASE_SERVER = re.compile(r"postgres(?:ql)?://(?P<authority>[^/?#]*)(?P<rest>.*)")
+_DATABASE = re.compile(r"/[^/?]")  # of a database, behind the host
+_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
+_DATABASES = "Give sqlite:///path/to/postern.db or postgresql://user:password@host/name"
+_ENCODE = (
+    "Percent-encode each of @ : / # ? % [ ] in the user and in the password: @ is %40, : is %3A, / is %2F, # is %23"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingLocation:
+    """Location of a mailbox's settings: `table` is `pools[0].mailboxes[2]`, or "" for the top level.
+
+    `inherited` settings are taken from the top level. `prefix` is that of the names of all these settings.
+    """
+
+    table: str = ""
+    inherited: frozenset[str] = frozenset()
+    prefix: str = ""
+
+    def full_name(self, field: str) -> str:
+        """Return the name at the start of an error line: `POSTERN_CLIENT_ID` or `pools[0].mailboxes[2].client_id`."""
+        name = self.prefix + field
+        return variable(name) if self._at_top(field) else f"{self.table}.{name}"
+
+    def short_name(self, field: str) -> str:
+        """Return the name for use inside a sentence: `POSTERN_CLIENT_ID` or `client_id`."""
+        name = self.prefix + field
+        return variable(name) if self._at_top(field) else name
+
+    def _at_top(self, field: str) -> bool:
+        return not self.table or field in self.inherited
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a setting at top level."""
+    return PREFIX + field.upper()
+
+
+def path_in_file(location: Sequence[int | str]) -> str:
+    """Return a location inside the file: `pools[0].mailboxes[2].client_id`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
 
 
 def setting_error(place: str | None, what: str, fix: str, *, hide: bool = False) -> PydanticCustomError:
@@ -73,7 +124,7 @@ def in_file(place: str, file: str) -> str:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    return path(location) if location[0] == "pools" else variable(str(location[0]))
+    return path_in_file(location) if location[0] == "pools" else variable(str(location[0]))
 
 
 def _plain(kind: str, context: Mapping[str, Any], message: str, field: int | str) -> tuple[str, str]:
@@ -286,3 +337,40 @@ def _is_address(value: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def database_url(value: str) -> str:
+    """Return the URL if it is empty, `sqlite:///path` or `postgresql://user@host/name`. Raises a setting error."""
+    try:
+        validate(value)
+    except SecretTextError as error:
+        raise setting_error(None, error.fault, error.fix, hide=True) from None
+    file = value.startswith("sqlite:///") and value != "sqlite:///" and ":memory:" not in value
+    if not value or file:
+        return value
+    server = _DATABASE_SERVER.fullmatch(value)
+    if server is None:
+        raise setting_error(
+            None, "is not a database that keeps mail", _DATABASES, hide=any(sign in value for sign in "@?=")
+        )
+    _check_database_url(server["authority"], server["rest"])
+    return value
+
+
+def is_database_server(value: str) -> bool:
+    """Return whether the URL is a database server, which several processes can share."""
+    return _DATABASE_SERVER.match(value) is not None
+
+
+def _check_database_url(authority: str, rest: str) -> None:
+    """Check for ambiguity. Raises a setting error that never shows the URL."""
+    user, at, host = authority.rpartition("@")
+    unreserved = "@" not in user + rest and user.count(":") <= 1 and "#" not in rest and not _PERCENT.search(user)
+    if not unreserved or " " in authority + rest:
+        what = "has a reserved character in it that is not percent-encoded, or more than one @"
+        raise setting_error(None, what, _ENCODE, hide=True)
+    if not _HOST_AND_PORT.fullmatch(host):
+        what = "has a port that is no number" if at else "has a port that is no number, or a password without its @"
+        raise setting_error(None, what, f"{_ENCODE}. {_DATABASES}", hide=True)
+    if not _DATABASE.match(rest):
+        raise setting_error(None, "is not a database that keeps mail", _DATABASES, hide=True)

@@ -20,7 +20,7 @@ from app.mail.erasure import ERASED
 from app.mail.lifecycle import ENDED_STATES, MessageState
 from app.store.db.dialect import execute_many
 from app.store.keys import audit
-from app.store.keys.audit import Action, Actor, Entry
+from app.store.keys.audit import Actor, AuditAction, Entry
 from app.store.retention import bounded
 from app.store.schema import (
     attempts,
@@ -161,7 +161,7 @@ def _entry(asked: Erasure, answers: Mapping[UUID, EraseOutcome | MessageState]) 
     if not ids:
         return None
     subject = ids[0] if len(ids) == 1 else f"{len(ids)} emails"
-    return Entry(asked.now, asked.by, Action.EMAIL_ERASED, subject, {"asked": asked.asked, "ids": ids})
+    return Entry(asked.now, asked.by, AuditAction.EMAIL_ERASED, subject, {"asked": asked.asked, "ids": ids})
 
 
 def _erase(connection: Connection, chosen: Mapping[UUID, _Row], now: float) -> None:

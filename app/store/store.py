@@ -30,7 +30,7 @@ from app.store.db import engine, ping, vacuum
 from app.store.db.notify import DUE, FREE, NotifyChannel
 from app.store.db.reader import Reader
 from app.store.db.writer import OnDue, Operation, Writer
-from app.store.keys.audit import Action, Actor, Entry
+from app.store.keys.audit import Actor, AuditAction, Entry
 from app.store.lock_order import LOCK_ORDER
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import MailboxRecord, MailboxUsage, SendRecord
@@ -488,7 +488,7 @@ class Store(AdminStore):
         number = sum(await self._in_batches(deliveries.replay_failed, request, deliveries.BATCH_SIZE, int))
         if by is not None and number:
             details = {"events": number, "since": iso(since)}
-            await self.record(Entry(now, by, Action.WEBHOOK_REPLAYED, str(webhook), details))
+            await self.record(Entry(now, by, AuditAction.WEBHOOK_REPLAYED, str(webhook), details))
         return number
 
     async def publish_event(self, event: WebhookEvent) -> None:

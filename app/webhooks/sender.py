@@ -22,8 +22,7 @@ from app import __version__, logs
 from app.clock import Clock
 from app.mail.retry_schedule import retry_after
 from app.mail.safe_text import cut, escape_controls
-from app.mail.webhook.public_address import is_public
-from app.mail.webhook.rules import TargetError, WebhookTarget, target
+from app.mail.webhook.rules import TargetError, WebhookTarget, is_public, target
 from app.store.webhooks.records import ClaimedDelivery, Secret, Webhook
 
 REQUEST_TIMEOUT = 15.0  # seconds for the whole request

@@ -26,7 +26,7 @@ from app.cli.command_group import LazyCommand
 from app.mail.lifecycle import TRANSITIONS, MessageState
 from app.metrics_exporter import GaugeCollector, StoreSnapshot
 from app.settings import PoolSettings, Settings
-from app.settings.toml_file import CONFIG
+from app.settings.sources import CONFIG
 from app.simulator import Point, Simulator, replies
 from app.simulator.control_api import control_api
 from app.simulator.faults import actions

@@ -16,10 +16,10 @@ import pytest
 from starlette.requests import cookie_parser
 
 import app
-from app.api.emails.list_route import EmailQuery
+from app.api.emails.routes import EmailQuery
 from app.api.http import body
 from app.api.http.headers import wait_seconds
-from app.api.postmark import translate
+from app.api.postmark.email import to_native
 from app.api.problems.problem import Invalid
 from app.api.submission import attachment_content, fields
 from app.api.submission.fields import ValidationContext
@@ -245,7 +245,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "key policy recipients": lambda text: key_policy.recipients([text]),
     "email header name": _header_name,
     "references to inline files": _inline,
-    "postmark addresses": lambda text: translate.to_native({"To": text, "Cc": text}),
+    "postmark addresses": lambda text: to_native({"To": text, "Cc": text}),
     **{f"attachment {name}": _file(name) for name in ("filename", "content_type", "content_id", "encoding")},
     **{f"email {name}": _email(name) for name in ("from", "to", "subject", "html", "headers", "scheduled_at", "tags")},
     **{f"query {name}": _query(name) for name in ("to", "tag", "created_after", "q", "limit", "last_event")},

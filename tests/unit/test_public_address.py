@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.webhook.public_address import is_public
+from app.mail.webhook.rules import is_public
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 from app.api.api_keys import view
 from app.api.auth.authenticator import DEFAULT_OVERLAP, MAX_OVERLAP
 from app.api.http.params import JsonInput, Required
-from app.api.openapi.email_types import EmailAddress
-from app.api.openapi.types import describe
+from app.api.openapi.types import EmailAddress, describe
 from app.api.problems.problem import FieldError, Invalid
 from app.api.problems.validation import MAX_ITEMS, is_whole, json_type, string, validation_error, wrong_type
 from app.mail import key_policy

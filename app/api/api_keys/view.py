@@ -1,11 +1,11 @@
-"""API keys as JSON, for HTTP, the command line and the console, and the descriptions of their members.
+"""API keys and audit entries as JSON, for HTTP, the command line and the console; descriptions of a key's members.
 
 Only `KeyWithSecret` contains a secret.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from typing_extensions import TypedDict
 
@@ -13,6 +13,7 @@ from app.api.http.headers import timestamp
 from app.api.openapi.types import Id, Timestamp, describe
 from app.mail.message.message import Lane
 from app.mail.times import iso
+from app.store.keys.audit import AuditAction, AuditRecord
 from app.store.keys.records import KeyRecord, Permission
 
 SENDERS = "Patterns of senders: an address, `*@contoso.com`, `*@*.contoso.com` or `*`. Empty: all senders of the pools."
@@ -120,4 +121,44 @@ def _used(record: KeyRecord, now: float) -> Used | None:
         "recipients_today": usage.in_day.recipients,
         "bytes_this_minute": usage.in_minute.bytes,
         "bytes_today": usage.in_day.bytes,
+    }
+
+
+class AuditEntry(TypedDict):
+    """An administrative change, a cancellation or a refused send."""
+
+    id: Id
+    created_at: Timestamp
+    action: AuditAction
+    subject: Annotated[
+        str,
+        describe("The changed key, email, mailbox or webhook, or the refused request; of several requests, the first."),
+    ]
+    actor: Annotated[str, describe("The name of an API key, or `command line`, or `nobody known` without a valid key.")]
+    key_id: Annotated[Id | None, describe("The id of the API key.")]
+    request_id: str | None
+    details: Annotated[dict[str, Any], describe("Old and new values of a change, or the error of a refusal.")]
+    times: Annotated[
+        int,
+        describe(
+            "Number of events. Equal refusals and cancellations of a key are combined into one entry per hour.", ge=1
+        ),
+    ]
+    last_at: Timestamp
+
+
+def audit_entry(record: AuditRecord) -> AuditEntry:
+    """Return an audit entry as JSON, for HTTP and the command line."""
+    source = record.entry
+    return {
+        "id": str(record.id),
+        "created_at": iso(source.at),
+        "action": source.action,
+        "subject": source.subject,
+        "actor": source.by.name,
+        "key_id": None if source.by.key_id is None else str(source.by.key_id),
+        "request_id": source.by.request_id,
+        "details": dict(source.details),
+        "times": record.times,
+        "last_at": iso(record.last_at),
     }

@@ -76,7 +76,7 @@ class Authenticator:
         return key
 
     def _works(self, presented: AuthenticatedKey) -> bool:
-        return presented.key.is_usable and (presented.until is None or self._clock.now() < presented.until)
+        return presented.until is None or self._clock.now() < presented.until
 
     async def _find(self, hashed: bytes) -> AuthenticatedKey | None:
         """Look a key up. Concurrent requests with the same key share one lookup."""
@@ -94,7 +94,7 @@ class Authenticator:
         """Look up keys that were not valid here yet one at a time: a flood of wrong keys occupies one reader of the
         store, and known keys do not wait. Raises Unavailable."""
         if hashed in self._known:
-            return self._store.find_key(hashed)
+            return self._usable(hashed)
         if self._waiting >= _MAX_WAITING_LOOKUPS:
             raise Unavailable(_TOO_MANY_LOOKUPS, retry_after=1)
         self._waiting += 1
@@ -103,9 +103,14 @@ class Authenticator:
     async def _in_turn(self, hashed: bytes) -> AuthenticatedKey | None:
         try:
             async with self._unknown:
-                return await self._store.find_key(hashed)
+                return await self._usable(hashed)
         finally:
             self._waiting -= 1
+
+    async def _usable(self, hashed: bytes) -> AuthenticatedKey | None:
+        """Return the stored key unless it is revoked or disabled."""
+        presented = await self._store.find_key(hashed)
+        return presented if presented is not None and presented.key.is_usable else None
 
     def _key_found(self, hashed: bytes, asked: asyncio.Future[AuthenticatedKey | None]) -> None:
         """Cache the result of a lookup, but no failure, and update `last_used_at` at most once a minute."""

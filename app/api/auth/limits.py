@@ -29,11 +29,11 @@ from app.mail.times import MINUTE
 from app.quota import Quota, network
 from app.store.keys.records import Key
 
-UNCHARGED_SIZE = 64 * 1024  # bytes of a body or a response that are not charged; urgent mail is small
+UNRESERVED_SIZE = 64 * 1024  # bytes of a body or a response that are not reserved; urgent mail is small
 INLINE_SIZE = 256 * 1024  # bytes; parsing or composing more would block all other requests
 MEMORY_BUDGET = "postern.memory_budget"  # key of the MemoryBudget in the scope of every request
 _FREE = nullcontext()
-_CHARGED = "postern.charged"  # scope key: the bytes charged to the request, and their holders
+_RESERVED = "postern.reserved"  # scope key: the bytes reserved for the request, and their holders
 
 MIN_PER_MINUTE = 10  # lower bound of the limit of validations and reschedules
 
@@ -89,26 +89,26 @@ class MemoryBudget:
         self._quota = Quota(limit, max(limit // 2, largest))
         self._turns = _Turns()
 
-    def charge(self, scope: Scope, size: int, unread: bool = False) -> None:
-        """Charge so many bytes in total to the request, until `release`. Raises BodyBudgetExhausted."""
-        held, holders = scope.get(_CHARGED) or (0, _holders(scope))
-        if size > held and size > UNCHARGED_SIZE:
+    def reserve(self, scope: Scope, size: int, unread: bool = False) -> None:
+        """Reserve so many bytes in total for the request, until `release`. Raises BodyBudgetExhausted."""
+        held, holders = scope.get(_RESERVED) or (0, _holders(scope))
+        if size > held and size > UNRESERVED_SIZE:
             if not self._quota.take(size - held, holders):
                 raise BodyBudgetExhausted(unread=unread)
-            scope[_CHARGED] = size, holders
+            scope[_RESERVED] = size, holders
 
     def check_available(self, scope: Scope, size: int, unread: bool) -> None:
         """Refuse a body that would exceed the budget, without charging it. Raises BodyBudgetExhausted."""
-        if size > UNCHARGED_SIZE:
+        if size > UNRESERVED_SIZE:
             holders = _holders(scope)
             if not self._quota.take(size, holders):
                 raise BodyBudgetExhausted(unread=unread)
             self._quota.give_back(size, holders)
 
     def release(self, scope: Scope) -> None:
-        """Return everything that was charged to the request."""
-        if _CHARGED in scope:
-            self._quota.give_back(*scope.pop(_CHARGED))
+        """Return everything that was reserved for the request."""
+        if _RESERVED in scope:
+            self._quota.give_back(*scope.pop(_RESERVED))
 
     def large_work_slot(self, scope: Scope, size: int) -> AbstractAsyncContextManager[None]:
         """Context for work on a body or an email of this size: large ones run one at a time, API keys in turn.
@@ -118,14 +118,14 @@ class MemoryBudget:
 
 
 def memory_budget(scope: Scope) -> MemoryBudget:
-    """Return the budget to which the request of this scope is charged."""
+    """Return the budget in which the request of this scope reserves."""
     budget: MemoryBudget = scope[MEMORY_BUDGET]
     return budget
 
 
-def charge(scope: Scope, size: int) -> None:
-    """Charge a response of this size to the request. Raises BodyBudgetExhausted."""
-    memory_budget(scope).charge(scope, size)
+def reserve(scope: Scope, size: int) -> None:
+    """Reserve a response of this size for the request. Raises BodyBudgetExhausted."""
+    memory_budget(scope).reserve(scope, size)
 
 
 def large_work_slot(scope: Scope, size: int) -> AbstractAsyncContextManager[None]:

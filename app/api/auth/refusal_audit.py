@@ -21,7 +21,7 @@ from app.logs.format import mask_addresses
 from app.mail.lifecycle import MessageState
 from app.mail.times import HOUR
 from app.store import Store, StoreError
-from app.store.keys.audit import Action, Actor, CountedEntry, Entry
+from app.store.keys.audit import Actor, AuditAction, CountedEntry, Entry
 from app.store.keys.records import Key
 
 AUDIT_PERIOD = HOUR  # seconds that one entry covers
@@ -56,8 +56,8 @@ class RefusalAudit:
     async def canceled(self, id_: UUID, actor: Actor) -> None:
         """Record the cancellation of a scheduled email. Written on return, or later if the store is unavailable."""
         now = self._clock.now()
-        entry = partial(Entry, by=actor, action=Action.EMAIL_CANCELED, subject=str(id_), details=_WAS_QUEUED)
-        self._add((actor.key_id, Action.EMAIL_CANCELED.value, int(now // AUDIT_PERIOD)), entry, now)
+        entry = partial(Entry, by=actor, action=AuditAction.EMAIL_CANCELED, subject=str(id_), details=_WAS_QUEUED)
+        self._add((actor.key_id, AuditAction.EMAIL_CANCELED.value, int(now // AUDIT_PERIOD)), entry, now)
         await asyncio.shield(self._write())  # a caller that disconnects must not cancel the write of other entries
 
     def _add(self, kind: _Kind, entry: Callable[[float], Entry], now: float) -> None:
@@ -105,7 +105,7 @@ def _entry(scope: Scope, key: Key | None, problem: Problem, now: float) -> Entry
     return Entry(
         now,
         actor,
-        Action.SEND_REFUSED,
+        AuditAction.SEND_REFUSED,
         f"POST {scope['path']}",
         {**details, "message": mask_addresses(problem.message[:_MAX_SUBJECT], frozenset())},
     )

@@ -15,7 +15,7 @@ from fastapi import Path, Query
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from app.api.auth.limits import charge, large_work_slot
+from app.api.auth.limits import large_work_slot, reserve
 from app.api.context import ApiContext
 from app.api.http.api_route import ApiRequest
 from app.api.http.params import INVALID_UUID, EmailId, ListQuery, Page, PathId, list_object, list_part
@@ -143,7 +143,7 @@ class AttachmentRoutes:
     async def _read(self, request: ApiRequest, id: UUID, answer: Callable[[Mapping[UUID, Part]], T]) -> T:
         """Return the result of `answer` for the files, while the content is in memory."""
         email = found(await self._context.store.get(id, request.key.scope), NoEmail(id))
-        charge(request.scope, email.size)
+        reserve(request.scope, email.size)
         async with large_work_slot(request.scope, email.size):
             content = found(await self._context.store.content(id), _not_kept(id))
             return await asyncio.to_thread(lambda: answer(files_of(id, content)))

@@ -12,10 +12,9 @@ from app.api.emails.view import EmailIdResponse, changed
 from app.api.http.api_route import ApiRequest
 from app.api.http.params import EmailId, JsonInput, Required
 from app.api.openapi.email_samples import CHANGED, ID_ERRORS
-from app.api.openapi.email_types import EmailAddress
 from app.api.openapi.errors import invalid
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
-from app.api.openapi.types import ID, Id, describe
+from app.api.openapi.types import ID, EmailAddress, Id, describe
 from app.api.problems.problem import ErrorName, NoEmail, NotEnded
 from app.api.problems.validation import string
 from app.mail.lifecycle import MessageState

@@ -17,11 +17,11 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app.api.auth.authenticator import Authenticator
-from app.api.auth.limits import UNCHARGED_SIZE
+from app.api.auth.limits import UNRESERVED_SIZE
 from app.api.context import RequestLimits
 from app.api.http import body
 from app.api.http.params import JsonInput
-from app.api.openapi.operation import of_endpoint
+from app.api.openapi.operation import operation_of
 from app.api.problems.validation import check_query_names, invalid, json_object, query_names
 from app.store.keys.audit import Actor
 from app.store.keys.records import Key
@@ -65,7 +65,7 @@ class _CheckedRoute(APIRoute):
         self._authenticator = authenticator
         self._limits = limits
         self._admit = admit
-        self._operation = of_endpoint(endpoint)
+        self._operation = operation_of(endpoint)
         found = self._operation
         super().__init__(found.path, endpoint, methods=[*found.methods], status_code=found.status)
         self._query_names = [*query_names(self.dependant.query_params)]
@@ -93,7 +93,7 @@ class _CheckedRoute(APIRoute):
         if request.scope.get("query_string"):
             check_query_names(request, self._query_names)
         if self.body_field is not None:
-            raw = await body.read(request, self._limits, UNCHARGED_SIZE)
+            raw = await body.read(request, self._limits, UNRESERVED_SIZE)
             is_absent = not raw.strip() and _may_be_empty(self.body_field.field_info.annotation)
             checked.members = {} if is_absent else json_object(body.parse(raw))
         return checked
@@ -113,7 +113,7 @@ class ApiRoute(Route):
     def __init__(
         self, endpoint: Callable[..., Any], authenticator: Authenticator, limits: RequestLimits, admit: Admit
     ) -> None:
-        described = of_endpoint(endpoint)
+        described = operation_of(endpoint)
         super().__init__(described.path, endpoint, methods=described.methods)
         self._checks = (authenticator, limits, admit)
 

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope
 
 from app.api.auth.authenticator import KEY_CHECKED_FOR
-from app.api.auth.limits import UNCHARGED_SIZE, memory_budget
+from app.api.auth.limits import UNRESERVED_SIZE, memory_budget
 from app.api.context import RequestLimits
 from app.api.http.headers import header
 from app.api.problems.problem import FieldError, Invalid, MalformedBody
@@ -67,7 +67,7 @@ async def read(request: Request, limits: RequestLimits, most: int | None = None)
     _check_codings(scope)
     if TAKE_BODY in scope:  # the usual case; a timer would cost more than the reading
         body: bytes | bytearray = scope[TAKE_BODY]()
-        _account(scope, len(body), limit, more=False)
+        _reserve(scope, len(body), limit, more=False)
         return body
     declared = header(scope, b"content-length") or b""
     if declared.isdigit():
@@ -114,7 +114,7 @@ async def _collect(receive: Receive, limit: int, scope: Scope, arrived: Callable
         more = event.get("more_body", False)
         chunk = event.get("body", b"")
         size = len(body) + len(chunk)
-        _account(scope, size, limit, more=more)
+        _reserve(scope, size, limit, more=more)
         arrived(size)
         if isinstance(body, bytearray):
             body += chunk
@@ -123,12 +123,12 @@ async def _collect(receive: Receive, limit: int, scope: Scope, arrived: Callable
     return body
 
 
-def _account(scope: Scope, size: int, limit: int, *, more: bool) -> None:
-    """Charge the bytes of a body that have arrived. `more`: some have not. Raises BodyTooLarge, BodyBudgetExhausted."""
+def _reserve(scope: Scope, size: int, limit: int, *, more: bool) -> None:
+    """Reserve the bytes that have arrived. `more`: some have not. Raises BodyTooLarge, BodyBudgetExhausted."""
     if size > limit:
         raise BodyTooLarge(limit, unread=more)
-    if size > UNCHARGED_SIZE:
-        memory_budget(scope).charge(scope, size, more)
+    if size > UNRESERVED_SIZE:
+        memory_budget(scope).reserve(scope, size, more)
 
 
 def parse(raw: bytes | bytearray) -> Any:

@@ -94,12 +94,12 @@ def _limit(text: Any) -> int:
     return int(text)
 
 
-def uuid(text: str, sentence: str = INVALID_UUID, name: ErrorName = ErrorName.VALIDATION_ERROR) -> UUID:
+def uuid(text: str, name: ErrorName = ErrorName.VALIDATION_ERROR) -> UUID:
     """Return a UUID. Raises `validation_error`."""
     try:
         return UUID(text)
     except ValueError:
-        raise validation_error(sentence, name=name) from None
+        raise validation_error(INVALID_UUID, name=name) from None
 
 
 def _path_id(text: str) -> UUID:

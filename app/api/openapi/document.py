@@ -23,7 +23,7 @@ from app.api.openapi.operation import (
     OperationTag,
     RequiredPermission,
     is_described,
-    of_endpoint,
+    operation_of,
 )
 
 Json = dict[str, Any]
@@ -86,7 +86,7 @@ API_KEY: Mapping[str, Any] = {
 
 def document(routes: Iterable[BaseRoute], root_path: str = "") -> Json:
     """Return the document of these routes below a path; those without an `operation` are not in it."""
-    described = [(route, of_endpoint(route.endpoint)) for route in routes if _is_described(route)]
+    described = [(route, operation_of(route.endpoint)) for route in routes if _is_described(route)]
     schemas = [_schema_route(route, operation) for route, operation in described]
     found = get_openapi(title="Postern", version=__version__, routes=schemas)
     components = {

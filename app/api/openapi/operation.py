@@ -156,7 +156,7 @@ def endpoints(routes: object) -> Iterator[Callable[..., Any]]:
     return (getattr(routes, name) for name, function in vars(type(routes)).items() if is_described(function))
 
 
-def of_endpoint(endpoint: Any) -> Operation:
+def operation_of(endpoint: Any) -> Operation:
     """Return the description of an endpoint. Raises AttributeError without one."""
     found: Operation = getattr(endpoint, _MARK)
     return found

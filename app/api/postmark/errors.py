@@ -9,9 +9,10 @@ import re
 
 from starlette.types import Scope
 
-from app.api.postmark.translate import ATTACHMENT_MEMBERS, NATIVE_MEMBERS
+from app.api.postmark.email import ATTACHMENT_MEMBERS, PostmarkEmail
 from app.api.problems.key_policy import SenderNotAllowed
 from app.api.problems.problem import FieldError, Invalid, InvalidKey, MalformedBody, MissingKey, Problem, RestrictedKey
+from app.api.problems.validation import wire_name
 
 BAD_TOKEN = 10
 MAINTENANCE = 100  # Postmark's "maintenance": the same request may succeed later
@@ -24,7 +25,7 @@ TOO_MANY_MESSAGES = 410
 RATE_LIMITED = 429
 NO_TEMPLATE = 1101
 
-_POSTMARK_MEMBERS = {ours: theirs for theirs, ours in NATIVE_MEMBERS.items()} | {"tag": "Tag", "metadata": "Metadata"}
+_POSTMARK_MEMBERS = {wire_name(name): str(field.alias) for name, field in PostmarkEmail.model_fields.items()}
 _POSTMARK_ATTACHMENT_MEMBERS = {f".{ours}": f".{theirs}" for theirs, ours in ATTACHMENT_MEMBERS.items()}
 _FIELD = re.compile(r"([a-z_]+)(\[\d+\])?(.*)", re.DOTALL)
 

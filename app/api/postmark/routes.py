@@ -1,47 +1,106 @@
 """POST /email and POST /email/batch, for callers with Postmark's SDKs. Other paths under /email are refused.
 
-An email is translated to the native form (`translate`) and submitted like any other: same keys, policies, limits,
+An email is translated to the native form (`email`) and submitted like any other: same keys, policies, limits,
 idempotency and commit. Responses have Postmark's form; that of errors is in `errors`.
 """
 
 import json
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from app.api.auth.authenticator import Authenticator
 from app.api.http.headers import JsonResponse, header, timestamp
 from app.api.openapi.email_samples import EMAIL_ERRORS, IDEMPOTENCY_ERRORS, IDEMPOTENCY_KEY, LIMIT_ERRORS, email_links
-from app.api.openapi.operation import OperationTag, RequiredPermission, operation
-from app.api.postmark import translate
-from app.api.postmark.errors import IncompatibleJson, MissingToken, TooManyMessages, members, postmark_field
-from app.api.postmark.schema import ANSWERS, CODE, ERROR_FORMAT, RECEIPT, SENT, SENT_BATCH, PostmarkEmail, PostmarkSent
+from app.api.openapi.operation import ErrorFormat, OperationTag, RequiredPermission, operation
+from app.api.openapi.types import (
+    AT,
+    ID,
+    OTHER_ID,
+    Id,
+    Timestamp,
+    describe,
+)
+from app.api.postmark.email import PostmarkEmail, to_native
+from app.api.postmark.errors import IncompatibleJson, MissingToken, TooManyMessages, members, postmark_field, render
 from app.api.problems.problem import FieldError, IdempotencyMismatch, Invalid, NotFound
 from app.api.problems.validation import json_type
 from app.api.submission.fields import Warned
 from app.api.submission.pipeline import PreparedEmail, SubmissionEndpoint, SubmissionPipeline
 from app.store.db.uuid7 import timestamp_of
 
+_RECEIPT: dict[str, Any] = {
+    "From": "Contoso <noreply@contoso.com>",
+    "To": "ada@example.net, Charles <charles@example.net>",
+    "Subject": "Your receipt",
+    "HtmlBody": "<p>Thank you.</p>",
+    "Headers": [{"Name": "X-Invoice", "Value": "1187"}],
+    "Attachments": [{"Name": "invoice.pdf", "Content": "JVBERi0xLjQK", "ContentType": "application/pdf"}],
+    "Tag": "receipt",
+    "Metadata": {"customer": "42"},
+}
+_CODE: dict[str, Any] = {
+    "From": "noreply@contoso.com",
+    "To": "ada@example.net",
+    "Subject": "Code",
+    "TextBody": "491 302",
+}
+_SENT: dict[str, Any] = {
+    "To": "ada@example.net, Charles <charles@example.net>",
+    "SubmittedAt": AT,
+    "MessageID": ID,
+    "ErrorCode": 0,
+    "Message": "OK",
+}
+_SENT_BATCH = [
+    {**_SENT, "To": "ada@example.net", "MessageID": OTHER_ID},
+    {"ErrorCode": 300, "Message": "To[0]: The address has no @; write it like anna@example.com."},
+]
+
 SEND_PATH = "/email"
 BATCH_PATH = "/email/batch"
 TEMPLATE_PATHS = ("/email/withTemplate", "/email/batchWithTemplates")
 MAX_BATCH = 500  # emails in one request, as in Postmark's SDKs
+
+_NO_OBJECT = IncompatibleJson("An email must be one JSON object, not a list.")
+_BATCH_ERRORS = (
+    IncompatibleJson("The list has no emails."),
+    TooManyMessages(f"The list has {MAX_BATCH + 1} emails; a batch has {MAX_BATCH} at most."),
+)
+
+
+class PostmarkSent(Warned):
+    """A stored email, which will be relayed."""
+
+    To: str
+    SubmittedAt: Timestamp
+    MessageID: Id
+    ErrorCode: Literal[0]
+    Message: Literal["OK"]
+
+
+class PostmarkError(TypedDict):
+    """Every response under /email that is no success."""
+
+    ErrorCode: Annotated[int, describe("One of Postmark's numbers.", ge=1)]
+    Message: Annotated[str, describe("The error and how to fix it, with Postmark's names of members.", min_length=1)]
+
+
+_ERROR_FORMAT = ErrorFormat(PostmarkError, render)
+
+_ANSWERS = list[PostmarkSent | PostmarkError]
 
 _operation = partial(
     operation,
     tag=OperationTag.POSTMARK,
     needs=RequiredPermission.ANY_KEY,
     headers=(IDEMPOTENCY_KEY,),
-    error_format=ERROR_FORMAT,
-)
-_NO_OBJECT = IncompatibleJson("An email must be one JSON object, not a list.")
-_BATCH_ERRORS = (
-    IncompatibleJson("The list has no emails."),
-    TooManyMessages(f"The list has {MAX_BATCH + 1} emails; a batch has {MAX_BATCH} at most."),
+    error_format=_ERROR_FORMAT,
 )
 
 
@@ -55,10 +114,10 @@ class PostmarkRoutes:
     @_operation(
         f"POST {SEND_PATH}",
         "It is stored on disk and will be relayed.",
-        {"kept": SENT},
+        {"kept": _SENT},
         type=PostmarkSent,
         body=PostmarkEmail,
-        requests={"a receipt": RECEIPT, "a one-time code": CODE},
+        requests={"a receipt": _RECEIPT, "a one-time code": _CODE},
         errors=(*EMAIL_ERRORS, *LIMIT_ERRORS, *IDEMPOTENCY_ERRORS, _NO_OBJECT),
         links=email_links("$response.body#/MessageID"),
     )
@@ -73,10 +132,10 @@ class PostmarkRoutes:
     @_operation(
         f"POST {BATCH_PATH}",
         "In the order of the request: the stored emails, and the errors of the others.",
-        {"one of two": SENT_BATCH},
-        type=ANSWERS,
+        {"one of two": _SENT_BATCH},
+        type=_ANSWERS,
         body=Annotated[list[PostmarkEmail], Field(min_length=1, max_length=MAX_BATCH)],
-        requests={"two emails": [RECEIPT, CODE]},
+        requests={"two emails": [_RECEIPT, _CODE]},
         errors=(*LIMIT_ERRORS, *IDEMPOTENCY_ERRORS, *_BATCH_ERRORS),
         links=email_links("$response.body#/0/MessageID"),
     )
@@ -120,7 +179,7 @@ def _with_bearer(request: Request) -> Request:
 def _to_native(value: Any) -> Any:
     if not isinstance(value, dict):
         raise IncompatibleJson(f"An email must be one JSON object, not {json_type(value)}.")
-    return translate.to_native(value)
+    return to_native(value)
 
 
 def _items(value: Any) -> list[Any]:
@@ -138,6 +197,7 @@ def _always(_: Request) -> bool:
 
 
 _SEND = SubmissionEndpoint(SEND_PATH, to_native=_to_native, with_bearer=_with_bearer)
+
 _SEND_BATCH = SubmissionEndpoint(BATCH_PATH, MAX_BATCH, _items, _to_native, _with_bearer, is_permissive=_always)
 
 

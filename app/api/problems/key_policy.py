@@ -49,7 +49,7 @@ class RateLimitExceeded(Problem):
     status = 429
 
     def __init__(self, window: Window, amount: Amount, now: float) -> None:
-        of_minute, count = window.seconds == MINUTE, amount.of(window.unit)
+        of_minute, count = window.seconds == MINUTE, amount.in_unit(window.unit)
         seconds = max(1, math.ceil(window.end - now))
         to = "to " if window.unit is Unit.RECIPIENTS else ""
         limit = f"{to}{_counted(window.limit, window.unit)} a {'minute' if of_minute else 'day'}"

@@ -252,7 +252,7 @@ def text(value: Any, info: ValidationInfo) -> str | None:
 
 
 def tag(value: Any) -> tuple[str, str]:
-    """Read `{"name", "value"?}`. A tuple, which is no JSON, is a tag from `postmark.translate`."""
+    """Read `{"name", "value"?}`. A tuple, which is no JSON, is a tag from `postmark.email`."""
     if isinstance(value, tuple):
         return cast("tuple[str, str]", value)
     if not isinstance(value, dict):

@@ -52,94 +52,6 @@ class PreparedEmail:
     warned: Warned
 
 
-class EmailBuilder:
-    """Validation, authorization and composition of single emails. Safe to use from any thread."""
-
-    def __init__(self, context: ApiContext) -> None:
-        self._context = context
-
-    def build(self, value: Any, key: Key, id_: UUID, now: float, *, client: str, repaired: bool) -> PreparedEmail:
-        """Validate and compose one email. Raises Invalid, NotAllowed, MessageTooLarge.
-
-        `value` has the form of POST /emails, `now` is in epoch seconds, `client` is the network address of the caller.
-        `repaired`: lone surrogates in the request were replaced.
-        """
-        policy, limits = key.policy, self._context.limits
-        default_sender = policy.default_sender or self._context.default_sender
-        reading = ValidationContext(
-            now,
-            default_sender,
-            limits.max_recipients,
-            policy.default_lane,
-            strict=policy.strict,
-            repaired=repaired,
-        )
-        submission = schema.read_email(value, reading)
-        _authorize(submission, policy)
-        pool = _pool_for(submission.sender, self._context.route, default_sender)
-        return PreparedEmail(self._compose(submission, id_, key, pool, now, client), reading.warnings.member())
-
-    def _compose(self, submission: Submission, id_: UUID, key: Key, pool: str, now: float, client: str) -> Acceptance:
-        due = submission.scheduled_at or now
-        message = compose(key.policy.apply_redirect(submission), id=id_, now=datetime.fromtimestamp(due, UTC))
-        self._check_size(message, submission)
-        return Acceptance(
-            id=id_,
-            key_id=key.id,
-            pool=pool,
-            message=message,
-            head=_summary(submission, client),
-            created_at=now,
-            due_at=due,
-            expires_at=due + (submission.expires_in or retry_schedule.MESSAGE_LIFETIME),
-            scheduled_at=submission.scheduled_at,
-            on_unknown=submission.on_unknown,
-            lane=submission.lane,
-            coalesce=submission.coalesce,
-            traceparent=tracing.traceparent(),
-            to_sink=key.policy.sink,
-            ignores_suppressions=submission.lane in key.policy.ignore_suppressions,
-        )
-
-    def _check_size(self, message: Message, submission: Submission) -> None:
-        limit = self._context.limits.max_message_bytes
-        if len(message.content) > limit:
-            raise MessageTooLarge(len(message.content), limit, attachments=bool(submission.attachments))
-
-
-def _summary(submission: Submission, client: str) -> MessageSummary:
-    return MessageSummary(
-        sender=submission.sender.render(),
-        to=tuple(address.render() for address in submission.to),
-        subject=submission.subject,
-        cc=tuple(address.render() for address in submission.cc),
-        bcc=tuple(address.render() for address in submission.bcc),
-        reply_to=tuple(address.render() for address in submission.reply_to),
-        tags=submission.tags,
-        headers=submission.headers,
-        client=client,
-    )
-
-
-def _authorize(submission: Submission, policy: Policy) -> None:
-    """Check an email against the policy. Raises SenderNotAllowed, LaneNotAllowed, RecipientNotAllowed."""
-    if policy.senders and not allowed(submission.sender, policy.senders):
-        raise SenderNotAllowed(submission.sender.addr_spec, f"This API key may send as {', '.join(policy.senders)}.")
-    if not policy.takes_lane(submission.lane):
-        raise LaneNotAllowed(submission.lane, policy.lanes)
-    if disallowed := policy.disallowed_recipients(submission):
-        raise RecipientNotAllowed([(field, address.addr_spec) for field, address in disallowed], policy.recipients)
-
-
-def _pool_for(sender: Address, route: Callable[[Address], str | None], default: str | None) -> str:
-    """Return the pool that relays for this sender. Raises SenderNotAllowed."""
-    pool = route(sender)
-    if pool is None:
-        known = f"Use {default}" if default else "Use the address of a mailbox"
-        raise SenderNotAllowed(sender.addr_spec, f"{known}, or add this sender to a pool in the settings.")
-    return pool
-
-
 def _one_email(value: Any) -> Sequence[Any]:
     return (value,)
 
@@ -195,7 +107,6 @@ class SubmissionPipeline:
         self._rates = rates
         self._refusals = refusals
         self._attempts = attempts
-        self._builder = EmailBuilder(context)
         self._ids = IdGenerator()
         self._in_flight = InFlightKeys()
 
@@ -230,7 +141,7 @@ class SubmissionPipeline:
         if not self._context.take_disk(0):
             raise DiskAlmostFull
         now = self._context.clock.now()
-        prepared = self._builder.build(value, key, self._ids.new(now), now, client=client, repaired=False)
+        prepared = self._prepare(value, key, self._ids.new(now), now, client=client, repaired=False)
         (stored,) = await self._commit([prepared.acceptance], key, None)
         return stored
 
@@ -260,13 +171,61 @@ class SubmissionPipeline:
         for index, (item, id_) in enumerate(zip(endpoint.parse(value), ids, strict=False)):
             try:
                 native = endpoint.to_native(item)
-                accepted.append(self._builder.build(native, key, id_, now, client=client, repaired=repaired))
+                accepted.append(self._prepare(native, key, id_, now, client=client, repaired=repaired))
             except Problem as problem:
                 if endpoint.max_emails == 1:
                     raise
                 rejected.append((index, problem))
         once = None if token is None else Idempotency(key.id, endpoint.path, token, body.canonical_digest(value))
         return accepted, rejected, once
+
+    def _prepare(self, value: Any, key: Key, id_: UUID, now: float, *, client: str, repaired: bool) -> PreparedEmail:
+        """Validate and compose one email, in any thread. Raises Invalid, NotAllowed, MessageTooLarge.
+
+        `value` has the form of POST /emails, `now` is in epoch seconds, `client` is the network address of the caller.
+        `repaired`: lone surrogates in the request were replaced.
+        """
+        policy, limits = key.policy, self._context.limits
+        default_sender = policy.default_sender or self._context.default_sender
+        reading = ValidationContext(
+            now,
+            default_sender,
+            limits.max_recipients,
+            policy.default_lane,
+            strict=policy.strict,
+            repaired=repaired,
+        )
+        submission = schema.read_email(value, reading)
+        _authorize(submission, policy)
+        pool = _pool_for(submission.sender, self._context.route, default_sender)
+        return PreparedEmail(self._compose(submission, id_, key, pool, now, client), reading.warnings.member())
+
+    def _compose(self, submission: Submission, id_: UUID, key: Key, pool: str, now: float, client: str) -> Acceptance:
+        due = submission.scheduled_at or now
+        message = compose(key.policy.apply_redirect(submission), id=id_, now=datetime.fromtimestamp(due, UTC))
+        self._check_size(message, submission)
+        return Acceptance(
+            id=id_,
+            key_id=key.id,
+            pool=pool,
+            message=message,
+            head=_summary(submission, client),
+            created_at=now,
+            due_at=due,
+            expires_at=due + (submission.expires_in or retry_schedule.MESSAGE_LIFETIME),
+            scheduled_at=submission.scheduled_at,
+            on_unknown=submission.on_unknown,
+            lane=submission.lane,
+            coalesce=submission.coalesce,
+            traceparent=tracing.traceparent(),
+            to_sink=key.policy.sink,
+            ignores_suppressions=submission.lane in key.policy.ignore_suppressions,
+        )
+
+    def _check_size(self, message: Message, submission: Submission) -> None:
+        limit = self._context.limits.max_message_bytes
+        if len(message.content) > limit:
+            raise MessageTooLarge(len(message.content), limit, attachments=bool(submission.attachments))
 
     async def _commit(self, acceptances: Sequence[Acceptance], key: Key, once: Idempotency | None) -> Sequence[UUID]:
         """Store all of them in one durable commit, and return their ids, or those of the first request with this
@@ -289,6 +248,39 @@ class SubmissionPipeline:
                 _record_acceptance(acceptance, key)
             _record_effects(result, key)
         return result.ids
+
+
+def _summary(submission: Submission, client: str) -> MessageSummary:
+    return MessageSummary(
+        sender=submission.sender.render(),
+        to=tuple(address.render() for address in submission.to),
+        subject=submission.subject,
+        cc=tuple(address.render() for address in submission.cc),
+        bcc=tuple(address.render() for address in submission.bcc),
+        reply_to=tuple(address.render() for address in submission.reply_to),
+        tags=submission.tags,
+        headers=submission.headers,
+        client=client,
+    )
+
+
+def _authorize(submission: Submission, policy: Policy) -> None:
+    """Check an email against the policy. Raises SenderNotAllowed, LaneNotAllowed, RecipientNotAllowed."""
+    if policy.senders and not allowed(submission.sender, policy.senders):
+        raise SenderNotAllowed(submission.sender.addr_spec, f"This API key may send as {', '.join(policy.senders)}.")
+    if not policy.takes_lane(submission.lane):
+        raise LaneNotAllowed(submission.lane, policy.lanes)
+    if disallowed := policy.disallowed_recipients(submission):
+        raise RecipientNotAllowed([(field, address.addr_spec) for field, address in disallowed], policy.recipients)
+
+
+def _pool_for(sender: Address, route: Callable[[Address], str | None], default: str | None) -> str:
+    """Return the pool that relays for this sender. Raises SenderNotAllowed."""
+    pool = route(sender)
+    if pool is None:
+        known = f"Use {default}" if default else "Use the address of a mailbox"
+        raise SenderNotAllowed(sender.addr_spec, f"{known}, or add this sender to a pool in the settings.")
+    return pool
 
 
 def _record_effects(accepted: Accepted, key: Key) -> None:

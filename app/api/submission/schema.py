@@ -20,7 +20,7 @@ from pydantic import (
     ValidationError,
 )
 
-from app.api.openapi import email_types as types
+from app.api.openapi import types
 from app.api.openapi.types import describe
 from app.api.problems.problem import FieldError, Invalid
 from app.api.problems.validation import MAX_ITEMS, field_errors, json_type
@@ -77,7 +77,7 @@ class EmailInput(BaseModel):
         extra="ignore",
         arbitrary_types_allowed=True,
         hide_input_in_errors=True,
-        json_schema_extra=types.needed,
+        json_schema_extra=types.require_members,
     )
 
     template: _Unsupported = None

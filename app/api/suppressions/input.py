@@ -16,8 +16,7 @@ from app.api.http.params import (
     check_direction,
     uuid,
 )
-from app.api.openapi.email_types import EmailAddress
-from app.api.openapi.types import EVENT_ID, Id, describe
+from app.api.openapi.types import EVENT_ID, EmailAddress, Id, describe
 from app.api.problems.problem import ErrorName
 from app.api.problems.validation import string, validation_error, wrong_type
 from app.mail.message.address import AddressError, normalize_address

@@ -3,22 +3,102 @@
 import base64
 import secrets
 from functools import partial
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID, uuid4
 
 from fastapi import Path, Query
+from typing_extensions import TypedDict
 
 from app import logs
 from app.api.context import ApiContext
 from app.api.http.api_route import ApiRequest
-from app.api.http.params import INVALID_LIMIT, NO_ENTRY, ListQuery, PageQuery, PathId, list_object, list_part
+from app.api.http.params import (
+    INVALID_LIMIT,
+    INVALID_UUID,
+    MISSING_MEMBER,
+    NO_ENTRY,
+    ListQuery,
+    Page,
+    PageQuery,
+    PathId,
+    list_object,
+    list_part,
+)
+from app.api.openapi.email_samples import SENT
 from app.api.openapi.errors import invalid
-from app.api.openapi.operation import OperationTag, RequiredPermission, operation
-from app.api.problems.problem import FieldError, Invalid, NotFound, found
-from app.api.webhooks import schema, view
-from app.api.webhooks.input import ReplayInput, WebhookInput, WebhookRevision, check_endpoint
+from app.api.openapi.operation import OperationTag, RequiredPermission, links, operation
+from app.api.openapi.types import AT, EVENT_ID, ID, LATER, WEBHOOK_ID, Id, describe
+from app.api.problems.problem import ErrorName, FieldError, Invalid, NotFound, found
+from app.api.webhooks import view
+from app.api.webhooks.input import INVALID_SINCE, ReplayInput, WebhookInput, WebhookRevision, check_endpoint
+from app.api.webhooks.view import WebhookEventObject, WebhookObject, WebhookTry
 from app.mail.times import DAY
 from app.store.webhooks.records import Delivery, Revision, Rotation, Secret, Webhook
+
+_INPUT = {"endpoint": "https://shop.contoso.com/hooks/email", "events": ["email.sent", "email.failed"]}
+_WEBHOOK: dict[str, Any] = {
+    "object": "webhook",
+    "id": WEBHOOK_ID,
+    "created_at": AT,
+    "status": "enabled",
+    **_INPUT,
+    "never_sent": [],
+    "disabled_reason": None,
+}
+_WITH_SECRET = {**_WEBHOOK, "signing_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+_CHANGED = {"object": "webhook", "id": WEBHOOK_ID}
+_EVENT = {"id": EVENT_ID, "type": "email.sent", "created_at": AT, "status": "success"}
+_EVENT_WITH_PAYLOAD = {
+    "object": "webhook_event",
+    **_EVENT,
+    "next_attempt_at": None,
+    "payload": {
+        "type": "email.sent",
+        "created_at": LATER,
+        "timestamp": LATER,
+        "data": {
+            "email_id": ID,
+            **{name: SENT[name] for name in ("message_id", "created_at", "from", "to", "subject")},
+            "tags": {"category": "receipt"},
+            "headers": [],
+            "relay": {
+                **{name: SENT["relay"][name] for name in ("state", "mailbox", "possible_duplicate", "recipients")},
+                "attempts": 1,
+                "explanation": SENT["relay"]["explanation"],
+            },
+        },
+    },
+}
+_TRY = {"id": f"{EVENT_ID}-1", "http_status_code": 200, "response": "ok", "sent_at": LATER}
+
+_PAGE_ERRORS = (invalid("limit", INVALID_LIMIT),)
+_ID_ERRORS = (invalid("id", INVALID_UUID, ErrorName.INVALID_PARAMETER), NotFound(f"There is no webhook {WEBHOOK_ID}."))
+_EVENT_ERRORS = (
+    invalid("event_id", INVALID_UUID, ErrorName.INVALID_PARAMETER),
+    NotFound(f"The webhook {WEBHOOK_ID} has no event {EVENT_ID}."),
+)
+_INPUT_ERRORS = (
+    invalid("endpoint", "It must be a string, not a number."),
+    invalid(
+        "endpoint",
+        "It must begin with https://; plain http is for private addresses, which are not allowed.",
+        reason="endpoint_not_allowed",
+    ),
+)
+_MISSING_ERROR = invalid("events", MISSING_MEMBER, ErrorName.MISSING_REQUIRED_FIELD)
+_SINCE_ERRORS = (
+    invalid("since", INVALID_SINCE),
+    invalid("since", MISSING_MEMBER, ErrorName.MISSING_REQUIRED_FIELD),
+)
+
+_LINKS = links(
+    {"id": "$response.body#/id"},
+    *("getWebhook", "reviseWebhook", "rotateWebhookSecret", "replayWebhook", "listWebhookEvents", "removeWebhook"),
+)
+_EVENT_LINKS = links(
+    {"id": "$request.path.id", "event_id": "$response.body#/data/0/id"},
+    *("getWebhookEvent", "listWebhookEventTries", "replayWebhookEvent"),
+)
 
 SECRET_BYTES = 32  # Standard Webhooks requires 24 to 64
 SECRET_OVERLAP = DAY  # seconds for which the old secret signs beside a new one
@@ -30,6 +110,58 @@ _EventId: TypeAlias = Annotated[PathId, Path(description="The id of the event.")
 _operation = partial(operation, tag=OperationTag.WEBHOOKS, needs=RequiredPermission.FULL_ACCESS)
 
 
+class _Webhook(TypedDict):
+    object: Literal["webhook"]
+    id: Id
+
+
+class RevisedWebhook(_Webhook):
+    """The webhook that was changed."""
+
+
+class RemovedWebhook(_Webhook):
+    """The webhook that was removed."""
+
+    deleted: Literal[True]
+
+
+class RotatedWebhook(_Webhook):
+    """The webhook with its new signing secret."""
+
+    signing_secret: str
+
+
+class ReplayedWebhook(_Webhook):
+    """The webhook whose failed events are sent again."""
+
+    replayed: Annotated[int, describe("Number of events.")]
+
+
+class ReplayedEvent(TypedDict):
+    """The event that is sent again."""
+
+    object: Literal["webhook_event"]
+    id: Id
+
+
+class WebhookList(Page):
+    """All webhooks, newest first."""
+
+    data: list[WebhookObject]
+
+
+class WebhookEventList(Page):
+    """A page of events, newest first."""
+
+    data: list[WebhookEventObject]
+
+
+class WebhookTryList(Page):
+    """The latest delivery attempts, newest first."""
+
+    data: list[WebhookTry]
+
+
 class WebhookRoutes:
     """Create, change, rotate and remove webhooks; list and replay their events."""
 
@@ -39,10 +171,10 @@ class WebhookRoutes:
     @_operation(
         "POST /webhooks",
         "The webhook. It receives events that occur from now on.",
-        {"created": schema.WITH_SECRET},
-        requests={"an endpoint": schema.INPUT},
-        errors=(*schema.INPUT_ERRORS, schema.MISSING_ERROR),
-        links=schema.LINKS,
+        {"created": _WITH_SECRET},
+        requests={"an endpoint": _INPUT},
+        errors=(*_INPUT_ERRORS, _MISSING_ERROR),
+        links=_LINKS,
     )
     async def create_webhook(self, request: ApiRequest, body: WebhookInput) -> view.WebhookWithSecret:
         """Create a webhook."""
@@ -58,21 +190,19 @@ class WebhookRoutes:
     @_operation(
         "GET /webhooks",
         "All webhooks, newest first.",
-        {"one": list_object(schema.WebhookList, [schema.WEBHOOK])},
+        {"one": list_object(WebhookList, [_WEBHOOK])},
         errors=(invalid("limit", INVALID_LIMIT), NotFound(NO_ENTRY.format("after"))),
     )
-    async def list_webhooks(self, query: Annotated[ListQuery, Query()]) -> schema.WebhookList:
+    async def list_webhooks(self, query: Annotated[ListQuery, Query()]) -> WebhookList:
         """List the webhooks."""
         found = await self._context.store.webhooks()
-        return list_part(
-            schema.WebhookList, [view.webhook(record, self._context.never_sent) for record in found], query
-        )
+        return list_part(WebhookList, [view.webhook(record, self._context.never_sent) for record in found], query)
 
     @_operation(
         "GET /webhooks/{id}",
         "The webhook with its signing secret.",
-        {"enabled": schema.WITH_SECRET},
-        errors=schema.ID_ERRORS,
+        {"enabled": _WITH_SECRET},
+        errors=_ID_ERRORS,
     )
     async def get_webhook(self, id: _WebhookId) -> view.WebhookWithSecret:
         """Get a webhook."""
@@ -81,11 +211,11 @@ class WebhookRoutes:
     @_operation(
         "PATCH /webhooks/{id}",
         "The webhook was changed.",
-        {"changed": schema.CHANGED},
+        {"changed": _CHANGED},
         requests={"disable it": {"status": "disabled"}},
-        errors=(*schema.ID_ERRORS, *schema.INPUT_ERRORS),
+        errors=(*_ID_ERRORS, *_INPUT_ERRORS),
     )
-    async def revise_webhook(self, request: ApiRequest, id: _WebhookId, body: WebhookRevision) -> schema.RevisedWebhook:
+    async def revise_webhook(self, request: ApiRequest, id: _WebhookId, body: WebhookRevision) -> RevisedWebhook:
         """Change a webhook.
 
         Pending events of a disabled webhook are sent when it is enabled again.
@@ -101,10 +231,10 @@ class WebhookRoutes:
     @_operation(
         "DELETE /webhooks/{id}",
         "The webhook was removed.",
-        {"removed": {**schema.CHANGED, "deleted": True}},
-        errors=schema.ID_ERRORS,
+        {"removed": {**_CHANGED, "deleted": True}},
+        errors=_ID_ERRORS,
     )
-    async def remove_webhook(self, request: ApiRequest, id: _WebhookId) -> schema.RemovedWebhook:
+    async def remove_webhook(self, request: ApiRequest, id: _WebhookId) -> RemovedWebhook:
         """Remove a webhook."""
         now = self._context.clock.now()
         found(await self._context.store.remove_webhook(id, now, by=request.actor), _no_webhook(id))
@@ -114,10 +244,10 @@ class WebhookRoutes:
     @_operation(
         "POST /webhooks/{id}/signing-secret/rotate",
         "The new secret. Requests are signed with both secrets for 24 hours.",
-        {"rotated": {**schema.CHANGED, "signing_secret": schema.WITH_SECRET["signing_secret"]}},
-        errors=schema.ID_ERRORS,
+        {"rotated": {**_CHANGED, "signing_secret": _WITH_SECRET["signing_secret"]}},
+        errors=_ID_ERRORS,
     )
-    async def rotate_webhook_secret(self, request: ApiRequest, id: _WebhookId) -> schema.RotatedWebhook:
+    async def rotate_webhook_secret(self, request: ApiRequest, id: _WebhookId) -> RotatedWebhook:
         """Rotate the signing secret of a webhook."""
         now = self._context.clock.now()
         rotation = Rotation(id, _new_secret(), now, now + SECRET_OVERLAP, by=request.actor)
@@ -128,22 +258,22 @@ class WebhookRoutes:
     @_operation(
         "GET /webhooks/{id}/events",
         "Sent and pending events, newest first.",
-        {"one": list_object(schema.WebhookEventList, [schema.EVENT])},
-        errors=(*schema.ID_ERRORS, *schema.PAGE_ERRORS),
-        links=schema.EVENT_LINKS,
+        {"one": list_object(WebhookEventList, [_EVENT])},
+        errors=(*_ID_ERRORS, *_PAGE_ERRORS),
+        links=_EVENT_LINKS,
     )
-    async def list_webhook_events(self, id: _WebhookId, page: Annotated[PageQuery, Query()]) -> schema.WebhookEventList:
+    async def list_webhook_events(self, id: _WebhookId, page: Annotated[PageQuery, Query()]) -> WebhookEventList:
         """List the events of a webhook."""
         webhook = await self._webhook(id)
         events = await self._context.store.deliveries(webhook.id, page.after, page.limit + 1)
         shown = map(view.event, events[: page.limit])
-        return list_object(schema.WebhookEventList, shown, has_more=len(events) > page.limit)
+        return list_object(WebhookEventList, shown, has_more=len(events) > page.limit)
 
     @_operation(
         "GET /webhooks/{id}/events/{event_id}",
         "The event with its payload.",
-        {"sent": schema.EVENT_WITH_PAYLOAD},
-        errors=(*schema.ID_ERRORS, *schema.EVENT_ERRORS),
+        {"sent": _EVENT_WITH_PAYLOAD},
+        errors=(*_ID_ERRORS, *_EVENT_ERRORS),
     )
     async def get_webhook_event(self, id: _WebhookId, event_id: _EventId) -> view.WebhookEventWithPayload:
         """Get an event of a webhook."""
@@ -152,24 +282,22 @@ class WebhookRoutes:
     @_operation(
         "GET /webhooks/{id}/events/{event_id}/attempts",
         "The latest delivery attempts, newest first.",
-        {"one": list_object(schema.WebhookTryList, [schema.TRY])},
-        errors=(*schema.ID_ERRORS, *schema.EVENT_ERRORS),
+        {"one": list_object(WebhookTryList, [_TRY])},
+        errors=(*_ID_ERRORS, *_EVENT_ERRORS),
     )
     async def list_webhook_event_tries(
         self, id: _WebhookId, event_id: _EventId, query: Annotated[ListQuery, Query()]
-    ) -> schema.WebhookTryList:
+    ) -> WebhookTryList:
         """List the delivery attempts of an event."""
-        return list_part(schema.WebhookTryList, view.attempts(await self._delivery(id, event_id)), query)
+        return list_part(WebhookTryList, view.attempts(await self._delivery(id, event_id)), query)
 
     @_operation(
         "POST /webhooks/{id}/events/{event_id}/replay",
         "The event is sent again with the same id.",
-        {"replayed": {"object": "webhook_event", "id": schema.EVENT["id"]}},
-        errors=(*schema.ID_ERRORS, *schema.EVENT_ERRORS),
+        {"replayed": {"object": "webhook_event", "id": _EVENT["id"]}},
+        errors=(*_ID_ERRORS, *_EVENT_ERRORS),
     )
-    async def replay_webhook_event(
-        self, request: ApiRequest, id: _WebhookId, event_id: _EventId
-    ) -> schema.ReplayedEvent:
+    async def replay_webhook_event(self, request: ApiRequest, id: _WebhookId, event_id: _EventId) -> ReplayedEvent:
         """Replay an event."""
         now = self._context.clock.now()
         found(await self._context.store.replay(id, event_id, now, by=request.actor), _no_event(id, event_id))
@@ -179,11 +307,11 @@ class WebhookRoutes:
     @_operation(
         "POST /webhooks/{id}/replay",
         "Every failed event since that time is sent again.",
-        {"replayed": {**schema.CHANGED, "replayed": 3}},
+        {"replayed": {**_CHANGED, "replayed": 3}},
         requests={"since a time": {"since": "2026-11-24T09:00:00Z"}},
-        errors=(*schema.ID_ERRORS, *schema.SINCE_ERRORS),
+        errors=(*_ID_ERRORS, *_SINCE_ERRORS),
     )
-    async def replay_webhook(self, request: ApiRequest, id: _WebhookId, body: ReplayInput) -> schema.ReplayedWebhook:
+    async def replay_webhook(self, request: ApiRequest, id: _WebhookId, body: ReplayInput) -> ReplayedWebhook:
         """Replay the failed events of a webhook."""
         webhook = await self._webhook(id)
         now = self._context.clock.now()

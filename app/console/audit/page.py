@@ -6,7 +6,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from app.console.request import ConsoleRequest
-from app.store.keys.audit import Action, AuditRecord
+from app.store.keys.audit import AuditAction, AuditRecord
 
 ROWS_PER_PAGE = 50
 _PAGES = {  # by the first part of an action
@@ -38,7 +38,7 @@ def target(record: AuditRecord) -> str:
 def _details(record: AuditRecord) -> Iterator[tuple[str, str]]:
     """Yield the details as names and texts. Those of a refused send are shown elsewhere in its row."""
     for name, value in record.entry.details.items():
-        if record.entry.action is Action.SEND_REFUSED and name in ("name", "message"):
+        if record.entry.action is AuditAction.SEND_REFUSED and name in ("name", "message"):
             continue
         if isinstance(value, dict) and value.keys() == {"before", "after"}:
             yield name, f"{_text(value['before'])} → {_text(value['after'])}"

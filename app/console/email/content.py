@@ -18,7 +18,7 @@ from app.console.email.lookup import email_id, find_email
 from app.console.request import ConsoleRequest, PageError
 from app.console.templates_env import HEADERS
 from app.mail.message import stored_parts as mime
-from app.store.keys.audit import Action, Entry
+from app.store.keys.audit import AuditAction, Entry
 from app.store.records import Email
 
 MAX_PARSED_SIZE = 8 * 2**20  # bytes
@@ -120,7 +120,7 @@ async def _content(request: ConsoleRequest, email: Email) -> bytes:
 async def _record(request: ConsoleRequest, what: str) -> None:
     """Record the reader before the content leaves."""
     id = email_id(request)
-    entry = Entry(request.now, request.actor, Action.EMAIL_CONTENT_READ, str(id), {"what": what})
+    entry = Entry(request.now, request.actor, AuditAction.EMAIL_CONTENT_READ, str(id), {"what": what})
     await request.context.store.record(entry)
     logs.content_read(id, what=what, key=request.actor.name)
 

@@ -9,7 +9,7 @@ from app import logs
 from app.api.problems.problem import Problem
 from app.console.request import ACTOR, ConsoleRequest, PageError
 from app.mail.message.message import Lane
-from app.store.keys.audit import Action, Entry
+from app.store.keys.audit import AuditAction, Entry
 from app.store.keys.records import Key
 
 _FIELDS = ("key", "from", "to", "subject", "text", "lane")
@@ -44,7 +44,7 @@ async def send(request: ConsoleRequest) -> Response:
 
 async def _record(request: ConsoleRequest, id: UUID, key: Key) -> None:
     details = {"key": key.name, "key_id": str(key.id)}
-    await request.context.store.record(Entry(request.now, request.actor, Action.EMAIL_TESTED, str(id), details))
+    await request.context.store.record(Entry(request.now, request.actor, AuditAction.EMAIL_TESTED, str(id), details))
     logs.tested(id, sent_as=key.name, key=ACTOR)
 
 

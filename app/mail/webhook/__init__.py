@@ -1,1 +1,1 @@
-"""Rules of webhooks (`rules`), their events as JSON (`payload`), and public IP addresses (`public_address`)."""
+"""Rules of webhooks (`rules`) and their events as JSON (`payload`)."""

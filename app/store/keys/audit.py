@@ -18,7 +18,7 @@ from app.store.records import LAST_ID
 from app.store.schema import audit
 
 
-class Action(StrEnum):
+class AuditAction(StrEnum):
     """Action that the audit records."""
 
     KEY_CREATED = "key.created"
@@ -60,7 +60,7 @@ class Entry:
 
     at: float
     by: Actor
-    action: Action
+    action: AuditAction
     subject: str
     details: Mapping[str, Any]
 
@@ -92,7 +92,7 @@ _PAGE = select(audit).where(_a.id < bindparam("before")).order_by(_a.id.desc()).
 _OLDEST = select(_a.id).where(_a.id < bindparam("before")).order_by(_a.id).limit(PRUNE_BATCH)
 
 
-def change(action: Action, id: UUID, now: float, by: Actor | None, details: Mapping[str, Any]) -> Entry | None:
+def change(action: AuditAction, id: UUID, now: float, by: Actor | None, details: Mapping[str, Any]) -> Entry | None:
     """Return the entry of a change; None without an actor."""
     return None if by is None else Entry(now, by, action, str(id), details)
 
@@ -164,5 +164,5 @@ def _row(entry: Entry, last_at: float, times: int, once: str | None) -> dict[str
 
 def _record(row: Row[*tuple[Any, ...]]) -> AuditRecord:
     by = Actor(row.actor, row.key_id, row.request_id)
-    entry = Entry(row.at, by, Action(row.action), row.subject, row.details)
+    entry = Entry(row.at, by, AuditAction(row.action), row.subject, row.details)
     return AuditRecord(row.id, entry, row.last_at, row.times)

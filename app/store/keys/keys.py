@@ -16,7 +16,7 @@ from app.mail.key_policy import Policy, validate
 from app.mail.message.message import Lane
 from app.store.db.writer import per_argument
 from app.store.keys import audit, rate_limits
-from app.store.keys.audit import Action
+from app.store.keys.audit import AuditAction
 from app.store.keys.records import (
     AuthenticatedKey,
     Key,
@@ -64,7 +64,7 @@ def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
     audit.write(
         connection,
         [
-            audit.change(Action.KEY_CREATED, new.key.id, new.key.created_at, new.by, _created_details(new))
+            audit.change(AuditAction.KEY_CREATED, new.key.id, new.key.created_at, new.by, _created_details(new))
             for new in batch
         ],
     )
@@ -86,7 +86,11 @@ def revise(connection: Connection, revision: KeyRevision) -> Key | None:
         changed = audit.difference(_audited_fields(before), _audited_fields(after))
         audit.write(
             connection,
-            [audit.change(Action.KEY_UPDATED, revision.id, revision.now, revision.by, {"name": after.name, **changed})],
+            [
+                audit.change(
+                    AuditAction.KEY_UPDATED, revision.id, revision.now, revision.by, {"name": after.name, **changed}
+                )
+            ],
         )
     return after
 
@@ -100,7 +104,7 @@ def rotate(connection: Connection, rotation: KeyRotation) -> bool:
     connection.execute(_REPLACE, {"api_key": rotation.id, "until": rotation.old_until})
     connection.execute(insert(api_key_secrets), _secret_row(rotation.id, rotation.digest, rotation.now))
     details = {"name": row.name, "old_secret_until": rotation.old_until}
-    audit.write(connection, [audit.change(Action.KEY_ROTATED, rotation.id, rotation.now, rotation.by, details)])
+    audit.write(connection, [audit.change(AuditAction.KEY_ROTATED, rotation.id, rotation.now, rotation.by, details)])
     return True
 
 
@@ -111,7 +115,8 @@ def revoke(connection: Connection, revocation: Revocation) -> bool:
     if done:
         name = connection.execute(_ONE, {"api_key": revocation.id}).one().name
         audit.write(
-            connection, [audit.change(Action.KEY_REVOKED, revocation.id, revocation.now, revocation.by, {"name": name})]
+            connection,
+            [audit.change(AuditAction.KEY_REVOKED, revocation.id, revocation.now, revocation.by, {"name": name})],
         )
     return done
 

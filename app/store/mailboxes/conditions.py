@@ -10,7 +10,7 @@ from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.outcome.verdict import Explanation
 from app.store.db.dialect import upsert
 from app.store.keys import audit
-from app.store.keys.audit import Action, Actor, Entry
+from app.store.keys.audit import Actor, AuditAction, Entry
 from app.store.mailboxes.ownership import ALIVE
 from app.store.mailboxes.records import HoldRequest, MailboxRecord
 from app.store.schema import mailboxes, owners, replicas
@@ -97,7 +97,7 @@ def find(connection: Connection, name: str) -> MailboxRecord | None:
 def _entry(hold: RequestHold) -> Entry | None:
     if hold.by is None:
         return None
-    action = Action.MAILBOX_HELD if hold.request.hold else Action.MAILBOX_RELEASED
+    action = AuditAction.MAILBOX_HELD if hold.request.hold else AuditAction.MAILBOX_RELEASED
     return Entry(
         hold.request.at,
         hold.by,

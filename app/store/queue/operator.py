@@ -31,7 +31,7 @@ from app.mail.lifecycle import CONFIRMED, Event, MessageState, RecipientState, n
 from app.mail.message.message import redate
 from app.mail.times import iso
 from app.store.keys import audit
-from app.store.keys.audit import Action, Actor, Entry
+from app.store.keys.audit import Actor, AuditAction, Entry
 from app.store.records import Change
 from app.store.schema import contents, messages, recipients
 from app.store.webhooks import outbox
@@ -70,7 +70,7 @@ _Row = Row[UUID, UUID, str, float | None, float | None]
 class _Command:
     """Implementation of a command: `possible` finds and locks the messages that allow it."""
 
-    action: Action
+    action: AuditAction
     events: tuple[Event, ...]  # the state of the message decides which
     possible: _Found
     publish: Callable[[Connection, Mapping[UUID, float]], None]  # webhook events
@@ -106,7 +106,7 @@ _MESSAGE = update(messages).where(_m.id == bindparam("message")).values(state=bi
 _RECIPIENT = update(recipients).where(_r.message_id == bindparam("message"))
 
 _RETRY = _Command(
-    action=Action.EMAIL_RETRIED,
+    action=AuditAction.EMAIL_RETRIED,
     events=(Event.RELEASE, Event.RETRY),
     possible=_locked(or_(_in(Event.RELEASE), and_(_in(Event.RETRY), _HAS_FAILED, _m.content_removed_at.is_(None)))),
     publish=outbox.requeued,
@@ -121,14 +121,14 @@ _RETRY = _Command(
     recipient=_RECIPIENT.where(_r.state == RecipientState.FAILED).values(state=RecipientState.PENDING),
 )
 _CANCEL = _Command(
-    action=Action.EMAIL_CANCELED,
+    action=AuditAction.EMAIL_CANCELED,
     events=(Event.CANCEL,),
     possible=_locked(_in(Event.CANCEL)),
     publish=outbox.ended,
     message=_MESSAGE.values(due_at=None, turn=None, ended_at=_NOW, explanation=None),
 )
 _CONFIRM = _Command(
-    action=Action.EMAIL_CONFIRMED,
+    action=AuditAction.EMAIL_CONFIRMED,
     events=(Event.CONFIRM,),
     possible=_locked(_in(Event.CONFIRM)),
     publish=outbox.ended,
@@ -236,7 +236,7 @@ def _reschedule(connection: Connection, request: RescheduleRequest) -> Change | 
     outbox.rescheduled(connection, {request.id: (row.due_since, due)}, request.now)
     if request.by is not None:
         moved = {"scheduled_at": {"before": iso(row.scheduled_at), "after": iso(due)}}
-        audit.write(connection, [Entry(request.now, request.by, Action.EMAIL_RESCHEDULED, str(request.id), moved)])
+        audit.write(connection, [Entry(request.now, request.by, AuditAction.EMAIL_RESCHEDULED, str(request.id), moved)])
     return Change(True, MessageState(row.state))
 
 

@@ -15,7 +15,7 @@ from app.store.db import uuid7
 from app.store.db.dialect import execute_many, upsert
 from app.store.db.writer import per_argument
 from app.store.keys import audit
-from app.store.keys.audit import Action, Actor, Entry
+from app.store.keys.audit import Actor, AuditAction, Entry
 from app.store.records import FIRST_ID, LAST_ID
 from app.store.schema import suppressions
 from app.store.suppressions.records import Additions, Removals, Suppression
@@ -56,7 +56,7 @@ def add(connection: Connection, additions: Additions) -> list[Suppression]:
     found = {row.address: _entry(row) for row in _rows(connection, additions.addresses, additions.now)}
     _audit(
         connection,
-        Action.SUPPRESSION_ADDED,
+        AuditAction.SUPPRESSION_ADDED,
         additions.now,
         additions.by,
         [entry for entry in found.values() if entry.id in new],
@@ -74,7 +74,7 @@ def remove(connection: Connection, removals: Removals) -> list[Suppression]:
         )
     found = [_entry(row) for row in rows]
     execute_many(connection, _REMOVE, [{"entry": suppression.id} for suppression in found])
-    _audit(connection, Action.SUPPRESSION_REMOVED, removals.now, removals.by, found)
+    _audit(connection, AuditAction.SUPPRESSION_REMOVED, removals.now, removals.by, found)
     return found
 
 
@@ -140,7 +140,7 @@ def _rows(connection: Connection, addresses: Sequence[str], now: float) -> Seque
     return connection.execute(statement, {"addresses": [*addresses], "now": now}).all()
 
 
-def _audit(connection: Connection, action: Action, now: float, by: Actor, changed: Sequence[Suppression]) -> None:
+def _audit(connection: Connection, action: AuditAction, now: float, by: Actor, changed: Sequence[Suppression]) -> None:
     """Write the audit entry. It has the domain of an address only, because the audit outlives a removed entry."""
     if not changed:
         return

@@ -20,7 +20,7 @@ from app.mail.webhook.payload import DeliveryReport
 from app.store.db.dialect import execute_many, upsert
 from app.store.db.writer import per_argument
 from app.store.keys import audit
-from app.store.keys.audit import Action, Actor, Entry
+from app.store.keys.audit import Actor, AuditAction, Entry
 from app.store.schema import messages, recipients, traces
 from app.store.suppressions.bounces import BounceReport, record_bounces
 from app.store.trace.match import Candidate, Matcher
@@ -121,7 +121,7 @@ def _confirm(connection: Connection, held: Mapping[UUID, Sequence[str]], batch: 
     audit.write(
         connection,
         [
-            Entry(now, _ACTORS[batch.seen_by], Action.EMAIL_CONFIRMED, str(id), {"was": MessageState.HELD})
+            Entry(now, _ACTORS[batch.seen_by], AuditAction.EMAIL_CONFIRMED, str(id), {"was": MessageState.HELD})
             for id in over
         ],
     )

@@ -15,7 +15,7 @@ from app.mail.lifecycle import UNKNOWN_HELD, UNKNOWN_TWICE, UNSEEN, Event, Messa
 from app.store.db.dialect import execute_many
 from app.store.db.writer import per_argument
 from app.store.keys import audit
-from app.store.keys.audit import Action, Entry
+from app.store.keys.audit import AuditAction, Entry
 from app.store.records import FIRST_ID
 from app.store.schema import api_keys, attempts, messages, traces
 from app.store.trace.apply import ACTOR
@@ -74,7 +74,9 @@ def mark_unseen(connection: Connection, request: Unseen) -> UnseenFound | None:
     execute_many(connection, _EXPLAIN, [{"message": row.id} for row in due if row.id not in again])
     execute_many(connection, _RETRY, [{"message": id, "now": request.now} for id in again])
     outbox.requeued(connection, dict.fromkeys(again, request.now))
-    entries = [Entry(request.now, ACTOR, Action.EMAIL_RETRIED, str(id), {"was": MessageState.HELD}) for id in again]
+    entries = [
+        Entry(request.now, ACTOR, AuditAction.EMAIL_RETRIED, str(id), {"was": MessageState.HELD}) for id in again
+    ]
     audit.write(connection, entries)
     return UnseenFound(len(due) - len(again), again, rows[-1].id if len(rows) == BATCH_SIZE else None)
 

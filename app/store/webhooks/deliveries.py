@@ -17,7 +17,7 @@ from app.store.db.dialect import execute_many
 from app.store.db.uuid7 import first_at
 from app.store.db.writer import per_argument
 from app.store.keys import audit
-from app.store.keys.audit import Action, Actor
+from app.store.keys.audit import Actor, AuditAction
 from app.store.schema import FAILED_DELIVERY, PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, DeliveryResult, DeliveryState, WebhookStatus
 
@@ -177,7 +177,7 @@ def replay(connection: Connection, request: Replay) -> bool:
         details = {"event": str(request.event_id)}
         audit.write(
             connection,
-            [audit.change(Action.WEBHOOK_REPLAYED, request.webhook_id, request.now, request.by, details)],
+            [audit.change(AuditAction.WEBHOOK_REPLAYED, request.webhook_id, request.now, request.by, details)],
         )
     return changed or connection.execute(_ONE, values).first() is not None
 

@@ -12,7 +12,7 @@ from app.mail.times import iso
 from app.mail.webhook.rules import EventType
 from app.store.db.writer import per_argument
 from app.store.keys import audit
-from app.store.keys.audit import Action
+from app.store.keys.audit import AuditAction
 from app.store.records import LAST_ID
 from app.store.schema import PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.deliveries import parse_history
@@ -60,7 +60,11 @@ def create(connection: Connection, batch: Sequence[NewWebhook]) -> list[None]:
         connection,
         [
             audit.change(
-                Action.WEBHOOK_CREATED, new.webhook.id, new.webhook.created_at, new.by, _audited_fields(new.webhook)
+                AuditAction.WEBHOOK_CREATED,
+                new.webhook.id,
+                new.webhook.created_at,
+                new.by,
+                _audited_fields(new.webhook),
             )
             for new in batch
         ],
@@ -84,7 +88,9 @@ def revise(connection: Connection, revision: Revision) -> bool:
         changed = audit.difference(_audited_fields(before), _audited_fields(after))
         if after.endpoint != before.endpoint:
             changed.setdefault("endpoint", _audited_fields(after)["endpoint"])
-        audit.write(connection, [audit.change(Action.WEBHOOK_UPDATED, revision.id, revision.now, revision.by, changed)])
+        audit.write(
+            connection, [audit.change(AuditAction.WEBHOOK_UPDATED, revision.id, revision.now, revision.by, changed)]
+        )
     return True
 
 
@@ -100,7 +106,9 @@ def rotate(connection: Connection, rotation: Rotation) -> bool:
     alive = [secret for secret in old if secret.until is not None and secret.until > rotation.now][:MAX_OLD_SECRETS]
     connection.execute(_UPDATE.values(secrets=_stored([Secret(rotation.secret), *alive])), {"webhook": rotation.id})
     details = {"old_secret_until": iso(rotation.until)}
-    audit.write(connection, [audit.change(Action.WEBHOOK_ROTATED, rotation.id, rotation.now, rotation.by, details)])
+    audit.write(
+        connection, [audit.change(AuditAction.WEBHOOK_ROTATED, rotation.id, rotation.now, rotation.by, details)]
+    )
     return True
 
 
@@ -112,7 +120,7 @@ def remove(connection: Connection, removal: Removal) -> bool:
         return False
     connection.execute(_DELETE, {"webhook": removal.id})
     details = _audited_fields(_webhook(row))
-    audit.write(connection, [audit.change(Action.WEBHOOK_REMOVED, removal.id, removal.now, removal.by, details)])
+    audit.write(connection, [audit.change(AuditAction.WEBHOOK_REMOVED, removal.id, removal.now, removal.by, details)])
     return True
 
 

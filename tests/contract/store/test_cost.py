@@ -18,7 +18,7 @@ from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.message.message import Lane, OnUnknown
 from app.mail.suppression import Origin
 from app.store import Store
-from app.store.keys.audit import Action, Actor, CountedEntry, Entry
+from app.store.keys.audit import Actor, AuditAction, CountedEntry, Entry
 from app.store.keys.records import Key, KeyRevision, KeyRotation, Permission
 from app.store.read.records import Selection
 from app.store.records import FIRST_ID
@@ -142,7 +142,9 @@ async def keys_and_audit(store: Store) -> None:
     await store.rotate_key(KeyRotation(key.id, b"other", NOW, NOW, by))
     await store.key(key.id)
     await store.revoke_key(key.id, NOW, by)
-    await store.record_refusals([CountedEntry(Entry(NOW, by, Action.SEND_REFUSED, "POST /emails", {}), NOW, 1, "once")])
+    await store.record_refusals(
+        [CountedEntry(Entry(NOW, by, AuditAction.SEND_REFUSED, "POST /emails", {}), NOW, 1, "once")]
+    )
     await store.audit((await store.audit(None, 2))[-1].id, 20)
     await store.prune(RetentionCutoffs(0.0, contents=0.0, messages=0.0, events=0.0, audit=NOW + 1))
 

@@ -21,7 +21,7 @@ from app.mail.webhook.rules import EventType
 from app.store import Store
 from app.store.db.engine import database_file, write_engine
 from app.store.erase import Erased, EraseOutcome
-from app.store.keys.audit import Action, Actor
+from app.store.keys.audit import Actor, AuditAction
 from app.store.read.records import Selection
 from app.store.records import Accepted, Email, IdempotencyConflict, MessageSummary
 from app.store.retention import BATCH_SIZE, RetentionCutoffs
@@ -173,7 +173,7 @@ async def test_a_second_erasure_changes_nothing(store: Store) -> None:
     assert await store.erase([id, id], NOW + 1, BY) == {id: EraseOutcome.ALREADY_ERASED}
     assert await store.erase_address(PERSON, NOW + 1, BY) == Erased(0, ())
     assert await read(store, id) == first
-    assert [one.entry.action for one in await store.audit(None, 10)] == [Action.EMAIL_ERASED]
+    assert [one.entry.action for one in await store.audit(None, 10)] == [AuditAction.EMAIL_ERASED]
 
 
 async def test_the_idempotency_key_of_an_erased_message_is_known(store: Store) -> None:
@@ -234,7 +234,7 @@ async def test_a_large_erasure_takes_several_commits(store: Store) -> None:
     erased, fresh = await asyncio.gather(store.erase_address(PERSON, NOW, BY), accept(store))
     assert erased == Erased(count, ())
     assert len(fresh) == 1
-    entries = [one.entry for one in await store.audit(None, 100) if one.entry.action is Action.EMAIL_ERASED]
+    entries = [one.entry for one in await store.audit(None, 100) if one.entry.action is AuditAction.EMAIL_ERASED]
     assert len(entries) >= 4
     assert all(len(entry.details["ids"]) <= BATCH_SIZE for entry in entries)
     assert sum(len(entry.details["ids"]) for entry in entries) == count

@@ -14,7 +14,7 @@ from app.mail.key_policy import Policy
 from app.mail.message.message import Envelope, Message, OnUnknown
 from app.mail.webhook.rules import EventType
 from app.store import Store
-from app.store.keys.audit import Action, Actor
+from app.store.keys.audit import Actor, AuditAction
 from app.store.keys.records import Key, Permission
 from app.store.records import FIRST_ID, Acceptance
 from app.store.trace.records import (
@@ -197,7 +197,7 @@ async def test_a_policy_sends_an_unseen_email_again(store: Store, by: str) -> No
     assert await states(store, gone, expired) == [("queued", False), ("held", True)]
     claimed = await claim_one(store, now=NOW + DAY)
     assert (claimed.id, claimed.delivery_state.expires_at) == (gone.id, gone.expires_at)
-    (entry,) = [one.entry for one in await store.audit(None, 10) if one.entry.action is Action.EMAIL_RETRIED]
+    (entry,) = [one.entry for one in await store.audit(None, 10) if one.entry.action is AuditAction.EMAIL_RETRIED]
     assert (entry.by.name, entry.subject) == ("message trace", str(gone.id))
 
 

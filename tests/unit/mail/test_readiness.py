@@ -16,7 +16,7 @@ from app.mail.readiness import (
     Readiness,
     Reason,
     Status,
-    of_mailboxes,
+    mailbox_reasons,
 )
 
 WHY = Explanation("SMTP AUTH is switched off for this mailbox.", "Set-CASMailbox -Identity <mailbox>")
@@ -36,7 +36,7 @@ def test_an_unwritable_store_is_not_ready(grave: Reason) -> None:
 
 def test_held_mailboxes_degrade() -> None:
     """Even all of them: mail can be accepted."""
-    reasons, relaying = of_mailboxes({NAME: condition(Health.HELD, 300.0)}, now=10.0)
+    reasons, relaying = mailbox_reasons({NAME: condition(Health.HELD, 300.0)}, now=10.0)
     assert Readiness(tuple(reasons), relaying).status is Status.DEGRADED
     assert not relaying
     assert Readiness((DISK_ALMOST_FULL,), relaying=True).status is Status.DEGRADED
@@ -47,19 +47,19 @@ def test_a_mailbox_that_is_not_held_counts_as_relaying() -> None:
     """A pause ends, and an unowned one may work."""
     held = condition(Health.HELD, 300.0)
     for other in (condition(Health.PAUSED, 60.0), None, MailboxCondition()):
-        assert of_mailboxes({"held@contoso.com": held, NAME: other}, now=10.0)[1]
+        assert mailbox_reasons({"held@contoso.com": held, NAME: other}, now=10.0)[1]
 
 
 def test_an_elapsed_pause_is_no_finding() -> None:
     """Though its relay has not stored that yet."""
     paused = {NAME: condition(Health.PAUSED, 60.0)}
-    assert len(of_mailboxes(paused, now=59.0)[0]) == 1
-    assert of_mailboxes(paused, now=60.0)[0] == []
+    assert len(mailbox_reasons(paused, now=59.0)[0]) == 1
+    assert mailbox_reasons(paused, now=60.0)[0] == []
 
 
 def test_a_fix_has_the_name_only_with_names() -> None:
     """Otherwise it has the placeholder."""
-    [reason] = of_mailboxes({NAME: condition(Health.HELD, 300.0)}, now=10.0)[0]
+    [reason] = mailbox_reasons({NAME: condition(Health.HELD, 300.0)}, now=10.0)[0]
     assert NAME not in str(reason.as_json(names=False))
     shown = reason.as_json(names=True)
     assert (shown["mailbox"], shown["fix"]) == (NAME, f"Set-CASMailbox -Identity {NAME}")
@@ -67,7 +67,9 @@ def test_a_fix_has_the_name_only_with_names() -> None:
 
 def test_an_operators_reason_is_not_shown() -> None:
     """It may name anybody; GET /mailboxes needs a key."""
-    [reason] = of_mailboxes({NAME: condition(Health.HELD, None, Explanation("Held: Ada is ill.", "Release."))}, 1.0)[0]
+    [reason] = mailbox_reasons({NAME: condition(Health.HELD, None, Explanation("Held: Ada is ill.", "Release."))}, 1.0)[
+        0
+    ]
     assert "Ada" not in str(reason.as_json(names=True))
     assert "postern mailboxes release" in reason.as_json(names=False)["fix"]
 

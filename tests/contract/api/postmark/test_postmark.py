@@ -15,7 +15,7 @@ import httpx
 import pytest
 from hypothesis import given, settings, strategies
 
-from app.api.postmark.translate import split_addresses
+from app.api.postmark.email import split_addresses
 from app.store.keys.records import Permission
 from tests.contract.api.http.test_fuzz import QUICK, VALUES
 from tests.contract.api.server import SENDER, ApiServer, Json, open_server, refused, small

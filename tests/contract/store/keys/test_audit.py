@@ -9,14 +9,14 @@ from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.message.message import OnUnknown
 from app.store import Store
 from app.store.keys import audit
-from app.store.keys.audit import Action, Actor, CountedEntry, Entry
+from app.store.keys.audit import Actor, AuditAction, CountedEntry, Entry
 from app.store.keys.records import Key, KeyRevision, Permission
 from app.store.mailboxes.records import HoldRequest
 from app.store.retention import RetentionCutoffs
 from tests.contract.store.build import LOST, MAILBOX, NOW, POOL, accept, acceptance, claim, claim_one, settle
 
 BY = Actor("admin", UUID(int=5), "request-1")
-REFUSED = Entry(NOW, BY, Action.SEND_REFUSED, "POST /emails", {"status": 403, "message": "no"})
+REFUSED = Entry(NOW, BY, AuditAction.SEND_REFUSED, "POST /emails", {"status": 403, "message": "no"})
 
 
 def refusal(once: str, times: int = 1, last_at: float = NOW) -> CountedEntry:
@@ -46,7 +46,7 @@ async def test_a_decision_of_an_operator_is_audited(store: Store) -> None:
         ("email.confirmed", str(first)),
     ]
     (newest, *_) = await store.audit(None, 1)
-    assert newest.entry == Entry(NOW + 6, BY, Action.EMAIL_CONFIRMED, str(first), {"was": "held"})
+    assert newest.entry == Entry(NOW + 6, BY, AuditAction.EMAIL_CONFIRMED, str(first), {"was": "held"})
 
 
 async def test_a_hold_request_is_audited(store: Store) -> None:
@@ -78,7 +78,9 @@ async def test_the_same_refusal_is_one_entry(store: Store, store_url: str) -> No
 async def test_the_audit_is_paged(store: Store) -> None:
     """The newest first, without gaps."""
     for n in range(5):
-        await store.record_refusals([CountedEntry(Entry(NOW + n, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))])
+        await store.record_refusals(
+            [CountedEntry(Entry(NOW + n, BY, AuditAction.SEND_REFUSED, str(n), {}), NOW, 1, str(n))]
+        )
     first = await store.audit(None, 3)
     rest = await store.audit(first[-1].id, 3)
     assert [one.entry.subject for one in [*first, *rest]] == ["4", "3", "2", "1", "0"]
@@ -89,7 +91,7 @@ async def test_old_entries_are_removed(store: Store) -> None:
     for n in range(2 * audit.PRUNE_BATCH + 5):
         age = 10.0 if n % 100 else -10.0
         await store.record_refusals(
-            [CountedEntry(Entry(NOW - age, BY, Action.SEND_REFUSED, str(n), {}), NOW, 1, str(n))]
+            [CountedEntry(Entry(NOW - age, BY, AuditAction.SEND_REFUSED, str(n), {}), NOW, 1, str(n))]
         )
     while await store.prune(RetentionCutoffs(0.0, contents=0.0, messages=0.0, events=0.0, audit=NOW)):
         pass

@@ -10,7 +10,7 @@ import pytest
 from app.mail.key_policy import UNUSED, Policy, PolicyError
 from app.mail.message.message import Lane
 from app.store import AlreadyStoredError, Store
-from app.store.keys.audit import Action, Actor
+from app.store.keys.audit import Actor, AuditAction
 from app.store.keys.records import AuthenticatedKey, Key, KeyRecord, KeyRevision, KeyRotation, KeySecret, Permission
 from tests.contract.store.build import NOW
 
@@ -33,7 +33,7 @@ def revision(id: UUID, **changes: Any) -> KeyRevision:
     return KeyRevision(id, changes, NOW + 5, BY)
 
 
-async def audited(store: Store) -> list[tuple[Action, str, dict[str, Any]]]:
+async def audited(store: Store) -> list[tuple[AuditAction, str, dict[str, Any]]]:
     """Return the audit, the oldest first."""
     found = [record.entry for record in await store.audit(None, 100)]
     return [(one.action, one.subject, dict(one.details)) for one in reversed(found)]
