@@ -26,7 +26,7 @@ from app.api.submission.fields import ValidationContext
 from app.api.submission.schema import read_email
 from app.logs.format import mask_addresses
 from app.mail import key_policy, safe_text
-from app.mail.message import headers, inline_files, mime_parameters
+from app.mail.message import headers, inline_files, message
 from app.mail.message.address import parse_address
 from app.mail.message.html_to_text import text_from_html
 from app.mail.message.message import Attachment
@@ -215,7 +215,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "folding": headers.unfold,
     "display name": lambda text: parse_address(f"{text} <a@example.com>"),
     "message id": headers.check_message_id,
-    "mime parameters": mime_parameters.content_type,
+    "mime parameters": message.content_type,
     "html": text_from_html,
     "prefer": _prefer,
     "time": lambda text: fields.parse_time(text, 0.0),

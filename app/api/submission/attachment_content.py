@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from app.api.problems.problem import ErrorName
 from app.api.problems.validation import validation_error, wrong_type
 from app.frozen import frozen
-from app.mail.message import mime_parameters
+from app.mail.message import message
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _WHITE_SPACE = b" \t\r\n\v\f"
@@ -158,7 +158,7 @@ def _from_url(text: str) -> Content | None:
     if comma < 0:
         return None
     media_type, *settings = (part.strip() for part in text[len("data:") : comma].split(";"))
-    if media_type and mime_parameters.content_type(media_type)[0] != media_type.lower():
+    if media_type and message.content_type(media_type)[0] != media_type.lower():
         return None
     is_base64 = bool(settings) and settings[-1].lower() == "base64"
     charset = next((found[1] for setting in settings if (found := _CHARSET.fullmatch(setting))), "")

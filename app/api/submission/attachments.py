@@ -15,7 +15,7 @@ from app.api.problems.problem import ErrorName
 from app.api.problems.validation import validation_error, wrong_type
 from app.api.submission import attachment_content
 from app.api.submission.fields import ListItem, warn, warn_of_repair
-from app.mail.message import mime_parameters
+from app.mail.message import message
 from app.mail.message.inline_files import Renamed, Unused, bare_id
 from app.mail.message.message import Attachment
 
@@ -117,27 +117,27 @@ def _filename(value: Any) -> str:
 def _content_type(value: Any, filename: str) -> str:
     if value is None or value == "":
         guess, encoding = _TYPES.guess_type(filename)
-        return guess if guess and not encoding else mime_parameters.OCTET_STREAM
+        return guess if guess and not encoding else message.OCTET_STREAM
     if not isinstance(value, str) or len(value) > _LONGEST_TYPE or not value.isascii() or not value.isprintable():
         raise _refuse("It must be a media type like application/pdf.", ".content_type")
-    if mime_parameters.content_type(value)[0] == mime_parameters.OCTET_STREAM:
-        return mime_parameters.OCTET_STREAM
+    if message.content_type(value)[0] == message.OCTET_STREAM:
+        return message.OCTET_STREAM
     return value
 
 
 def _more_exact(of_url: str, of_name: str) -> str:
     """Return the type of the name if the data: URL has only application/octet-stream, the browsers' default."""
-    return of_name if of_url == mime_parameters.OCTET_STREAM else of_url
+    return of_name if of_url == message.OCTET_STREAM else of_url
 
 
 def _with_charset(content_type: str) -> str:
     """Return the content type; a text given as characters is sent in UTF-8."""
-    has_charset = "charset" in mime_parameters.content_type(content_type)[1]
+    has_charset = "charset" in message.content_type(content_type)[1]
     return f"{content_type}; charset=utf-8" if _is_text(content_type) and not has_charset else content_type
 
 
 def _is_text(content_type: str) -> bool:
-    return mime_parameters.content_type(content_type)[0].startswith("text/")
+    return message.content_type(content_type)[0].startswith("text/")
 
 
 def _content_id(value: Any) -> str | None:
@@ -153,5 +153,5 @@ def _content_id(value: Any) -> str | None:
 
 
 def _name(number: int, content_type: str) -> str:
-    suffix = _TYPES.guess_extension(mime_parameters.content_type(content_type)[0]) or ".bin"
+    suffix = _TYPES.guess_extension(message.content_type(content_type)[0]) or ".bin"
     return f"attachment-{number}{suffix}"

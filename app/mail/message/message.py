@@ -7,17 +7,19 @@ JSON without decoding.
 """
 
 import binascii
+import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from enum import StrEnum
 from typing import NamedTuple
+from urllib.parse import quote
 from uuid import UUID
 
 from app.frozen import frozen
-from app.mail.message import headers, mime_parameters
+from app.mail.message import headers
 from app.mail.message.address import Address
 from app.mail.message.headers import LIMIT, check_content_id
 from app.mail.message.html_to_text import text_from_html
@@ -28,6 +30,20 @@ _COLUMNS = 76  # RFC 2045 §6.8
 _BLOCK = struct.Struct(f"{_COLUMNS}s" * 1024)  # cuts 1,024 lines in one call
 _ODD = bytes({*range(32), 127} - {*b"\t\r\n"})  # control characters that 7bit should not carry
 _NOT_ASCII = bytes(range(128, 256))
+
+OCTET_STREAM = "application/octet-stream"
+
+_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]"  # noqa: S105 - the RFC's word
+_ATTRIBUTE = r"[A-Za-z0-9!#$&+.^_`{|}~-]"  # a token without * ' %, which RFC 2231 reserves
+_CONTENT_TYPE = re.compile(rf"[ \t]*({_TOKEN}{{1,127}})/({_TOKEN}{{1,127}})")
+_PARAMETER = re.compile(
+    rf'[ \t]*;[ \t]*({_ATTRIBUTE}{{1,60}})[ \t]*=[ \t]*(?:({_TOKEN}+)|"((?:[^"\\\x00-\x1f\x7f]|\\[ -~])*)")'
+)
+_QUOTED_PAIR = re.compile(r"\\(.)")
+_PARAMETERS_END = re.compile(r"[ \t;]*")
+_PLAIN_TOKEN = re.compile("[A-Za-z0-9_-]+")  # other tokens are quoted, because some readers cannot parse them
+_PLAIN_QUOTED = re.compile(r"(?!.*=\?)[!#-\[\]-~](?:[ !#-\[\]-~]*[!#-\[\]-~])?")  # nothing that needs a backslash
+_ATTRIBUTE_CHARACTERS = "!#$&+-.^_`{|}~"
 
 
 class OnUnknown(StrEnum):
@@ -220,16 +236,16 @@ def _text_part(subtype: str, content: str) -> Entity:
 
 def _attachment_part(file: Attachment, disposition: str) -> Entity:
     """Return one file in base64. Raises HeaderError for an invalid content id."""
-    kind, settings = mime_parameters.content_type(file.content_type)
+    kind, settings = content_type(file.content_type)
     if kind.startswith(("message/", "multipart/")):
         # RFC 2046 §5.2.1 and RFC 2045 §6.4 forbid base64 on these. Without an encoding Exchange would rewrite a
         # forwarded message (it renders MIME again), and it may not be 7bit; so it is sent as a file, byte for byte.
-        kind, settings = mime_parameters.OCTET_STREAM, {}
+        kind, settings = OCTET_STREAM, {}
     named = {"filename": file.filename} if file.filename else {}
     head = (
-        mime_parameters.field("Content-Type", kind, settings)
+        mime_field("Content-Type", kind, settings)
         + "Content-Transfer-Encoding: base64\r\n"
-        + mime_parameters.field("Content-Disposition", disposition, named)
+        + mime_field("Content-Disposition", disposition, named)
     )
     if file.content_id:
         check_content_id(file.content_id)
@@ -285,3 +301,51 @@ def _fits(data: bytes) -> bool:
         if start < 2:
             return False
     return True
+
+
+def content_type(text: str) -> tuple[str, Mapping[str, str]]:
+    """Parse `type/subtype` and its parameters (first of each name); an invalid type gives application/octet-stream."""
+    match = _CONTENT_TYPE.match(text)
+    if not match:
+        return OCTET_STREAM, {}
+    kind = f"{match[1]}/{match[2]}".lower()
+    parameters: dict[str, str] = {}
+    while following := _PARAMETER.match(text, match.end()):
+        match = following
+        name, token, quoted = match.groups()
+        parameters.setdefault(name.lower(), _QUOTED_PAIR.sub(r"\1", quoted) if token is None else token)
+    return (kind, parameters) if _PARAMETERS_END.fullmatch(text, match.end()) else (OCTET_STREAM, {})
+
+
+def mime_field(name: str, value: str, parameters: Mapping[str, str]) -> str:
+    """Return a MIME header field; parameters that do not fit have their own lines."""
+    line = f"{name}: {value}"
+    for attribute, setting in parameters.items():
+        for text in mime_parameter(attribute, setting):
+            last = len(line) - line.rfind("\n") - 1
+            line += ("; " if last + 2 + len(text) < _COLUMNS else ";\r\n ") + text
+    return line + "\r\n"
+
+
+def mime_parameter(name: str, value: str) -> list[str]:
+    """Return the parameter as token or quoted-string, else as percent-encoded UTF-8 in several pieces."""
+    if len(name) + len(value) < _COLUMNS - len(' ="";'):
+        if _PLAIN_TOKEN.fullmatch(value):
+            return [f"{name}={value}"]
+        if _PLAIN_QUOTED.fullmatch(value):
+            return [f'{name}="{value}"']
+    return _extended_parameter(name, value)
+
+
+def _extended_parameter(name: str, value: str) -> list[str]:
+    """Encode by RFC 2231 §3 and §4, with whole characters in each piece, because some readers decode each alone."""
+    pieces = ["utf-8''"]
+    room = _COLUMNS - len(name) - len(" *000*=;")
+    for character in value:
+        encoded = quote(character, safe=_ATTRIBUTE_CHARACTERS)
+        if len(pieces[-1]) + len(encoded) > room:
+            pieces.append("")
+        pieces[-1] += encoded
+    if len(pieces) == 1:
+        return [f"{name}*={pieces[0]}"]
+    return [f"{name}*{number}*={piece}" for number, piece in enumerate(pieces)]

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.message.address import Address, AddressError
-from app.mail.message.display_name import decode_encoded_words, visible
+from app.mail.message.address import Address, AddressError, decode_encoded_words, visible
 from app.mail.message.headers import (
     ADDRESS_FIELDS,
     ID_FIELDS,
