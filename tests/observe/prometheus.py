@@ -42,12 +42,12 @@ class Prometheus:
         return list((await self._get("targets"))["activeTargets"])
 
     async def scraped(self) -> None:
-        """Wait until its target was scraped again."""
-        (before,) = await self.targets()
+        """Wait until its target was scraped again. After the start it has none yet."""
+        before = [target["lastScrape"] for target in await self.targets()]
 
         async def again() -> bool:
-            (now,) = await self.targets()
-            return bool(now["lastScrape"] != before["lastScrape"])
+            now = [target["lastScrape"] for target in await self.targets()]
+            return bool(now) and now != before
 
         await until(again)
 
