@@ -41,7 +41,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "retry",
             "Retry",
-            "They are sent again to the recipients that have not received them.",
+            "They are sent again to the recipients that have not received them and are not suppressed.",
             "in the queue again",
             frozenset({MessageState.HELD, LastEvent.FAILED}),
             Store.retry,
