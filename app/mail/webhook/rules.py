@@ -14,6 +14,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
+from app.mail.lifecycle import LastEvent
 from app.mail.retry_schedule import JITTER
 from app.mail.times import DAY, HOUR, MINUTE
 
@@ -94,16 +95,16 @@ def _embedded(ip: IPv6Address) -> IPv4Address | None:
 
 
 class EventType(StrEnum):
-    """Type of a webhook event."""
+    """Type of a webhook event. Those of an email have the words of its states (LastEvent), as all surfaces do."""
 
-    SCHEDULED = "email.scheduled"
-    SENT = "email.sent"  # Office 365 has accepted it for every recipient
-    DELIVERY_DELAYED = "email.delivery_delayed"  # it has waited for an hour; sent once
-    FAILED = "email.failed"  # it failed for a recipient
+    SCHEDULED = f"email.{LastEvent.SCHEDULED}"
+    SENT = f"email.{LastEvent.SENT}"  # Office 365 has accepted it for every recipient
+    DELIVERY_DELAYED = f"email.{LastEvent.DELIVERY_DELAYED}"  # it has waited for an hour; sent once
+    FAILED = f"email.{LastEvent.FAILED}"  # it failed for a recipient
     SUPPRESSED = "email.suppressed"  # for each recipient on the suppression list
-    CANCELED = "email.canceled"
-    DELIVERED = "email.delivered"  # to one recipient: the next server accepted it
-    BOUNCED = "email.bounced"  # for one recipient
+    CANCELED = f"email.{LastEvent.CANCELED}"
+    DELIVERED = f"email.{LastEvent.DELIVERED}"  # to one recipient: the next server accepted it
+    BOUNCED = f"email.{LastEvent.BOUNCED}"  # for one recipient
     MAILBOX_HELD = "mailbox.held"
     MAILBOX_RELEASED = "mailbox.released"
     CREDENTIAL_EXPIRING = "credential.expiring"
