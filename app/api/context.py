@@ -48,4 +48,5 @@ class ApiContext:
     take_disk: Callable[[int], bool] = lambda _: True  # whether the disk has space for so many more bytes
     allow_private_webhooks: bool = False  # allow webhooks to private addresses and over plain HTTP
     never_sent: frozenset[str] = never_sent(traced=False, reported=False)  # types of webhook events
+    strict: bool = False  # emails with unknown members are refused, whatever the API key says
     root_path: str = ""  # path prefix of a gateway, which may remove it or not

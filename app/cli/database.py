@@ -49,18 +49,24 @@ def _check_revision(current: str | None, newest: str, as_json: bool) -> None:
     raise typer.Exit(Exit.FAILED)
 
 
-def backup(file: Target) -> None:
+def backup(file: Target, as_json: AsJson = False) -> None:
     """Run `postern backup`."""
     with _report_backup_errors():
         save(load(StoreSettings).store_url, file)
+    if as_json:
+        print_json({"file": str(file)})
+        return
     print_line(f"{file} is a complete copy. It contains emails: protect it like the emails themselves")
 
 
-def restore(file: Source = None) -> None:
+def restore(file: Source = None, as_json: AsJson = False) -> None:
     """Run `postern restore`."""
     with _report_backup_errors():
         url = load(StoreSettings).store_url
         held = _restore_file(url, file) if file else _hold_in_server(url)
+    if as_json:
+        print_json({"held_count": held})
+        return
     print_line(f"{held} waiting emails are held, because they may have been sent after the backup was made;")
     print_line("see: postern emails list --state held, and deploy/RUNBOOK.md")
 

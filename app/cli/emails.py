@@ -88,46 +88,54 @@ def erase(
     vacuum: Annotated[
         bool, typer.Option("--vacuum", help="Rewrite the SQLite file even if it is larger than 128 MiB.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Erase content, names, addresses and dialogue of finished emails. Ids, times, states and counts remain."""
     if (not ids) is (address is None):
         raise typer.BadParameter("Give either ids or --address.")
-    failures = _erase_ids(ids) if ids else _erase_address(address or "")
-    if not with_store(lambda store: store.scrub(whole=vacuum)):
+    done, result, failures = _erase_ids(ids) if ids else _erase_address(address or "")
+    scrubbed = with_store(lambda store: store.scrub(whole=vacuum))
+    if as_json:
+        print_json({**result, "file_rewritten": scrubbed})
+    for line in () if as_json else done:
+        print_line(line)
+    if not scrubbed and not as_json:
         print_line("The database file was not rewritten, and may still contain erased data. Repeat with --vacuum.")
     if failures:
         raise failures[0]
 
 
-def _erase_ids(given: Sequence[str]) -> list[typer.Exit]:
+def _erase_ids(given: Sequence[str]) -> tuple[list[str], dict[str, Any], list[typer.Exit]]:
+    """Return the lines about what was erased, the same for programs, and the errors."""
     ids = _complete(given)
     outcomes = with_store(lambda store: store.erase(ids, Clock().now(), ACTOR))
-    failures = []
+    erased, failures = [], []
     for id, outcome in outcomes.items():
         if outcome is EraseOutcome.MISSING:
             failures.append(_not_found(id))
         elif isinstance(outcome, MessageState):
             failures.append(end(Exit.FAILED, f"{id}: {NotEnded(outcome).message}"))
         else:
-            print_line(f"{id} is erased")
-    return failures
+            erased.append(str(id))
+    return [f"{id} is erased" for id in erased], {"erased": erased}, failures
 
 
-def _erase_address(address: str) -> list[typer.Exit]:
+def _erase_address(address: str) -> tuple[list[str], dict[str, Any], list[typer.Exit]]:
     """Erase the emails of an address. The output does not repeat the address, because output may be stored."""
     try:
         spec = normalize_address(address)
     except AddressError as error:
         raise typer.BadParameter(f"--address: {error}") from None
     found = with_store(lambda store: store.erase_address(spec, Clock().now(), ACTOR))
-    print_line(f"{found.count} emails are erased")
+    done = [f"{found.count} emails are erased"]
+    result = {"erased_count": found.count, "not_finished": [*map(str, found.waiting)]}
     if not found.waiting:
-        return []
+        return done, result, []
     listed = " ".join(map(str, found.waiting[:_MAX_LISTED]))
     sentence = (
         f"{len(found.waiting)} emails with this address are not finished. Cancel them or wait, then repeat: {listed}"
     )
-    return [end(Exit.FAILED, sentence)]
+    return done, result, [end(Exit.FAILED, sentence)]
 
 
 async def _with_explanation(store: Store, id: UUID) -> tuple[Email, Explanation] | None:

@@ -49,19 +49,20 @@ def list_(as_json: AsJson = False) -> None:
 def hold(
     name: Name,
     reason: Annotated[str, typer.Option(help=f"Reason, shown to others; up to {MAX_REASON} characters.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Stop a mailbox until it is released. Its emails wait."""
     try:
         request = HoldRequest(Clock().now(), hold=True, reason=one_line(reason))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--reason") from None
-    _request(name, request, "held")
+    _request(name, request, "held", as_json)
 
 
 @commands.command()
-def release(name: Name) -> None:
+def release(name: Name, as_json: AsJson = False) -> None:
     """Let a mailbox log in immediately, and relay again if the login succeeds."""
-    _request(name, HoldRequest(Clock().now(), hold=False), "released")
+    _request(name, HoldRequest(Clock().now(), hold=False), "released", as_json)
 
 
 @commands.command("cut-over")
@@ -109,9 +110,12 @@ def _print_steps(moves: Sequence[str], days: int, *, has_app: bool) -> None:
         console.print(f"  {number}. {step}", soft_wrap=True)
 
 
-def _request(name: str, request: HoldRequest, state: str) -> None:
+def _request(name: str, request: HoldRequest, state: str, as_json: bool) -> None:
     if not with_store(lambda store: store.request_hold(name, request, ACTOR)):
         raise end(Exit.FAILED, f"there is no mailbox {name}; see: postern mailboxes list")
+    if as_json:
+        print_json([{"name": name, "wish": request.description}])
+        return
     print_line(f"{name} will be {state} within a second, or when Postern starts")
 
 

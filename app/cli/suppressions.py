@@ -11,7 +11,7 @@ import typer
 from app.api.suppressions.view import suppression
 from app.cli.exit_codes import Exit, end
 from app.cli.output.terminal import print_rows
-from app.cli.output.text import AsJson, print_line
+from app.cli.output.text import AsJson, print_json, print_line
 from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
 from app.mail.message.address import AddressError, normalize_address
@@ -54,24 +54,27 @@ def get(key: Key, as_json: AsJson = False) -> None:
 def add(
     addresses: Annotated[list[str], typer.Argument(metavar="ADDRESS...", help="Addresses to suppress.")],
     origin: OriginOption = Origin.MANUAL,
+    as_json: AsJson = False,
 ) -> None:
     """Suppress addresses until they are removed. Emails that were accepted before are sent."""
     _check(origin)
     wanted = tuple(dict.fromkeys(map(_address, addresses)))
-    for entry in with_store(lambda store: store.add_suppressions(Additions(wanted, origin, Clock().now(), ACTOR))):
-        print_line(f"{entry.address} is suppressed")
+    added = with_store(lambda store: store.add_suppressions(Additions(wanted, origin, Clock().now(), ACTOR)))
+    _show_changed(added, "is suppressed", as_json)
 
 
 @commands.command()
-def remove(keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Ids or addresses of entries.")]) -> None:
+def remove(
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Ids or addresses of entries.")],
+    as_json: AsJson = False,
+) -> None:
     """Remove entries. The addresses get emails again."""
     wanted = [*map(_key, keys)]
     ids = tuple(key for key in wanted if isinstance(key, UUID))
     addresses = tuple(key for key in wanted if not isinstance(key, UUID))
     removals = Removals(Clock().now(), ACTOR, ids, addresses)
     removed = with_store(lambda store: store.remove_suppressions(removals))
-    for entry in removed:
-        print_line(f"{entry.address} is not suppressed any more")
+    _show_changed(removed, "is not suppressed any more", as_json)
     gone = {entry.id for entry in removed} | {entry.address for entry in removed}
     if failures := [_not_found(str(key)) for key in wanted if key not in gone]:
         raise failures[0]
@@ -83,12 +86,16 @@ def import_(
         Path, typer.Argument(exists=True, dir_okay=False, help="Addresses one a line, or CSV with a column `email`.")
     ],
     origin: OriginOption = Origin.MANUAL,
+    as_json: AsJson = False,
 ) -> None:
     """Suppress the addresses of a file. If one of them is invalid, nothing is changed."""
     _check(origin)
     addresses = _read(file)
     number = with_store(lambda store: _import(store, addresses, origin))
-    print_line(f"{number} addresses are suppressed")
+    if as_json:
+        print_json({"suppressed_count": number})
+    else:
+        print_line(f"{number} addresses are suppressed")
 
 
 async def _import(store: Store, addresses: Sequence[str], origin: Origin) -> int:
@@ -157,6 +164,13 @@ def _not_found(key: str) -> typer.Exit:
 
 def _show(found: Sequence[Suppression], as_json: bool, *, none: str) -> None:
     print_rows([_row(entry) for entry in found], _COLUMNS, as_json, none=none)
+
+
+def _show_changed(entries: Sequence[Suppression], done: str, as_json: bool) -> None:
+    if as_json:
+        print_json([_row(entry) for entry in entries])
+    for entry in () if as_json else entries:
+        print_line(f"{entry.address} {done}")
 
 
 def _row(entry: Suppression) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from app.store import Store
 
 @dataclass(frozen=True, slots=True)
 class ConsoleContext:
-    """Values and callables that app/main passes to the pages. The mappings are by mailbox name."""
+    """Values and callables that app/main passes to the pages. Mappings are by mailbox name if not said otherwise."""
 
     store: Store
     clock: Clock
@@ -21,6 +21,7 @@ class ConsoleContext:
     read_password: str | None = field(repr=False)  # of the read-only role; None: there is none
     api: ConsoleApi
     pools: Mapping[str, str]  # name of each mailbox's pool
+    message_traces: Mapping[str, str]  # by pool, URL of Message trace in its cloud; "": not known
     capacities: Mapping[str, MailboxLimits]
     credential_expiries: Mapping[str, Callable[[], CredentialExpiry | None]]
     readiness: Callable[[], Awaitable[Readiness]]  # of /readyz

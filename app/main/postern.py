@@ -34,6 +34,7 @@ from app.metrics_exporter import MetricsExporter
 from app.relay.coordinator import HeartbeatConfig, MailboxCoordinator
 from app.retention import PRUNE_INTERVAL, RetentionPeriods, remove_expired
 from app.settings import Settings, SettingsError
+from app.settings.credential import CLOUDS
 from app.smtp import tls
 from app.smtp.auth.credentials import Credentials
 from app.smtp.auth.expiry_monitor import CHECK_INTERVAL, CredentialExpiryMonitor, ExpiryNotice
@@ -262,6 +263,7 @@ class Postern:
             read_password=None if read_password is None else read_password.get_secret_value(),
             api=ConsoleApi(context, submissions),
             pools={mailbox.mailbox: pool.name for pool in self.settings.pools for mailbox in pool.mailboxes},
+            message_traces={pool.name: CLOUDS[pool.mailboxes[0].cloud].message_trace for pool in self.settings.pools},
             capacities=context.capacities,
             credential_expiries=self._credential_expiries,
             readiness=self.health_monitor.readiness,
@@ -296,6 +298,7 @@ class Postern:
             take_disk=self.disk.take,
             allow_private_webhooks=settings.webhook_private_addresses,
             never_sent=never_sent(traced=settings.traced, reported=settings.reported),
+            strict=settings.strict,
             root_path=settings.root_path,
         )
 

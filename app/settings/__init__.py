@@ -136,6 +136,11 @@ class Settings(StoreSettings, MailboxSettings, GraphAppSettings):
     root_path: Annotated[str, AfterValidator(validators.root_path)] = Field(
         "", description="Path under which a gateway publishes Postern, such as `/mail`."
     )
+    strict: bool = Field(
+        False,
+        description="Refuse emails with unknown members (422) for every API key, as for a key that is `strict`; else "
+        "they are ignored with a warning.",
+    )
     api_key: Annotated[SecretStr | None, AfterValidator(validators.api_key)] = Field(
         None,
         description="An API key with full access, at least 16 characters; another value replaces it at the next start.",

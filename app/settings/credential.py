@@ -23,28 +23,35 @@ _MULTI_TENANT = frozenset({"common", "organizations", "consumers"})
 
 
 class Cloud(NamedTuple):
-    """One of Microsoft's clouds: submission host, authority, scope of an app's token, address of Microsoft Graph."""
+    """One of Microsoft's clouds: submission host, authority, scope of an app's token, address of Microsoft Graph.
+
+    `message_trace` is the page in the Exchange admin center; "": it is not known.
+    """
 
     smtp_host: str
     authority: str
     token_scope: str
     graph_url: str
+    message_trace: str = ""
 
 
 # EmailEngine lib/oauth2-apps.js and lib/oauth/outlook.js (2026-08-22), sasl-xoauth2 README, fluent-plugin-mail #44;
 # https://learn.microsoft.com/graph/deployments (Microsoft Graph and Graph Explorer service root endpoints).
+# Message trace: Microsoft Learn, Message trace in the new EAC; Exchange Team Blog, the new EAC for GCC High.
 CLOUDS = {
     "worldwide": Cloud(
         "smtp.office365.com",
         "https://login.microsoftonline.com",
         "https://outlook.office365.com/.default",
         "https://graph.microsoft.com",
+        "https://admin.exchange.microsoft.com/#/messagetrace",
     ),
     "gcc-high": Cloud(
         "smtp.office365.us",
         "https://login.microsoftonline.us",
         "https://outlook.office365.us/.default",
         "https://graph.microsoft.us",
+        "https://admin.exchange.office365.us/#/messagetrace",
     ),
     "dod": Cloud(
         "outlook-dod.office365.us",

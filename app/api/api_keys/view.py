@@ -134,7 +134,7 @@ class AuditEntry(TypedDict):
         str,
         describe("The changed key, email, mailbox or webhook, or the refused request; of several requests, the first."),
     ]
-    actor: Annotated[str, describe("The name of an API key, or `command line`, or `nobody known` without a valid key.")]
+    actor: Annotated[str, describe("The name of an API key, or `command line`, or `no valid key`.")]
     key_id: Annotated[Id | None, describe("The id of the API key.")]
     request_id: str | None
     details: Annotated[dict[str, Any], describe("Old and new values of a change, or the error of a refusal.")]

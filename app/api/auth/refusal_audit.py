@@ -98,7 +98,7 @@ class RefusalAudit:
 
 
 def _entry(scope: Scope, key: Key | None, problem: Problem, now: float) -> Entry:
-    actor = Actor(key.name if key else "nobody known", key.id if key else None, scope["request_id"])
+    actor = Actor(key.name if key else "no valid key", key.id if key else None, scope["request_id"])
     details: dict[str, Any] = {"status": problem.status, "name": problem.name.value}
     if problem.reason is not None:
         details["reason"] = problem.reason

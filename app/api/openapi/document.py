@@ -35,7 +35,7 @@ _RATES = {f"RateLimit-{name}": errors.header_ref(f"RateLimit{name}") for name in
 _INTRODUCTION = """\
 Postern takes emails as JSON, commits them to disk, answers, and relays them over authenticated STARTTLS connections
 to Office 365. The shape is that of Resend's API for emails, so its official SDKs work when their base URL is Postern's
-address (no affiliation). Members that only a relay has are additional.
+address (no affiliation). Further members, such as `relay`, are Postern's own.
 
 **Success is exactly 200** and a JSON object, or 201 for additions to the suppression list, as in Resend's API.
 The email is on the disk by then; it is relayed afterwards.

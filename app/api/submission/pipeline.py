@@ -192,7 +192,7 @@ class SubmissionPipeline:
             default_sender,
             limits.max_recipients,
             policy.default_lane,
-            strict=policy.strict,
+            strict=policy.strict or self._context.strict,
             repaired=repaired,
         )
         submission = schema.read_email(value, reading)

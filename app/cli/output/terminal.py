@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.output.text import print_json, print_line
+from app.cli.output.text import print_json, print_line, relative_time
 from app.mail.safe_text import escape_controls
 
 
@@ -31,6 +31,14 @@ class _Terminal(Console):
 
 
 console = _Terminal()
+_TIMES = frozenset({"created_at", "last_used_at", "expires_at", "since", "until"})  # columns
+_STATES = frozenset({"event", "health", "state", "outcome"})
+_STYLES = {  # by state; those of the console's pages
+    **dict.fromkeys(("sent", "delivered", "open", "in use"), "green"),
+    **dict.fromkeys(("delivery_delayed", "paused"), "yellow"),
+    **dict.fromkeys(("failed", "bounced", "held"), "red"),
+    **dict.fromkeys(("disabled", "revoked"), "dim"),
+}
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:
@@ -63,7 +71,7 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, none:
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row[column]) for column in columns))
+        table.add_row(*(_styled_cell(column, row[column]) for column in columns))
     console.print(table)
 
 
@@ -84,8 +92,20 @@ def print_compact_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], 
         width = max(len(heading), *(len(_cell(row[column])) for row in rows)) if is_whole else None
         table.add_column(Text(heading, no_wrap=True), no_wrap=is_whole, min_width=width)
     for row in rows:
-        table.add_row(*(Text(_cell(row[column]), no_wrap=True, overflow="ellipsis") for column in columns))
+        table.add_row(*(_one_line(_styled_cell(column, row[column])) for column in columns))
     console.print(table)
+
+
+def _styled_cell(column: str, value: Any) -> Text:
+    """Return a cell for people: on a terminal a state has a colour, and a time is relative."""
+    if column in _TIMES and value and console.is_terminal:
+        return Text(relative_time(str(value)))
+    return Text(_cell(value), style=_STYLES.get(str(value), "") if column in _STATES else "", overflow="fold")
+
+
+def _one_line(cell: Text) -> Text:
+    cell.no_wrap, cell.overflow = True, "ellipsis"
+    return cell
 
 
 def _show_tsv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:

@@ -36,3 +36,9 @@ def age(seconds: float) -> str:
         if seconds >= unit:
             return f"{int(seconds // unit)}{letter}"
     return f"{max(0, int(seconds))}s"
+
+
+def relative_time(text: str) -> str:
+    """Format a time in ISO 8601 relative to this one: `3m ago`, `in 5d`."""
+    seconds = datetime.now(UTC).timestamp() - datetime.fromisoformat(text).timestamp()
+    return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"

@@ -19,7 +19,6 @@ from app.store.read.last_event import operator_event
 from app.store.read.status import DeliveryStatus
 from app.store.records import Change, Email
 
-MESSAGE_TRACE = "https://admin.exchange.microsoft.com/#/messagetrace"  # Microsoft Learn, Message trace in the new EAC
 SEND_NOW = "send_now"
 MAY_DUPLICATE = PageError(
     400,
@@ -73,7 +72,7 @@ async def show_email(request: ConsoleRequest) -> Response:
         needs_action=needs_action(email, label, delivery),
         is_accepted=is_accepted,
         phases=PHASES,
-        message_trace=MESSAGE_TRACE,
+        message_trace=request.context.message_traces.get(email.pool, ""),
         done=await _done(request, email),
     )
 

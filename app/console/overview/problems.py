@@ -110,7 +110,7 @@ def _mailbox_problems(mailboxes: Iterable[MailboxView]) -> Iterator[CurrentProbl
 
 def _condition_text(condition: MailboxCondition) -> str:
     if condition.health is Health.PAUSED:
-        return "pauses"
+        return "is paused"
     if is_held_by_operator(condition):
         return "is held by an operator"
     return "cannot log in" if condition.during_login else "cannot send"

@@ -95,8 +95,9 @@ def _embedded(ip: IPv6Address) -> IPv4Address | None:
 
 
 class EventType(StrEnum):
-    """Type of a webhook event. Those of an email have the words of its states (LastEvent), as all surfaces do."""
+    """Type of a webhook event."""
 
+    # Types of an email have the words of its states, as all surfaces do.
     SCHEDULED = f"email.{LastEvent.SCHEDULED}"
     SENT = f"email.{LastEvent.SENT}"  # Office 365 has accepted it for every recipient
     DELIVERY_DELAYED = f"email.{LastEvent.DELIVERY_DELAYED}"  # it has waited for an hour; sent once

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,23 @@ def test_without_a_terminal_each_email_is_one_line_of_fields(folder: Path) -> No
     (row,) = (one for one in fields if one[0] == str(REFUSED))
     shown = next(one for one in listed(folder) if one["id"] == str(REFUSED))
     assert row[1:6] == ["failed", shown["to"].replace("\t", "\\t"), r"Receipt\t2\nforged", "shop", shown["created_at"]]
+
+
+def test_states_have_colours_and_times_are_relative_on_a_terminal(folder: Path, tmp_path: Path) -> None:
+    """In the list of emails, and in the audit."""
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    environment |= {"FORCE_COLOR": "1", "COLUMNS": "200", "TERM": "xterm"}
+
+    def shown(data: Path, *words: str) -> str:
+        line = [sys.executable, "-m", "app", *words]
+        variables = {**environment, "POSTERN_DATA_DIR": str(data)}
+        return subprocess.run(line, env=variables, capture_output=True, text=True, check=True).stdout
+
+    emails = shown(folder, "emails", "list")
+    for colour, event in ((31, "failed"), (31, "held"), (32, "sent")):
+        assert re.search(rf"\x1b\[{colour}m{event} *\x1b", emails), event
+    postern(tmp_path, "keys", "create", "shop")
+    assert re.search(r"\d+[smhd] ago", shown(tmp_path, "audit"))
 
 
 def test_an_empty_list_has_no_line(folder: Path) -> None:

@@ -38,6 +38,47 @@ def test_a_changed_key_as_json(tmp_path: Path) -> None:
     assert not {"key", "secret"} & revoked.keys()
 
 
+def test_erased_emails_as_json(tmp_path: Path) -> None:
+    """The erased ones by id, or their number by address; the command still fails for another."""
+    id = store_message(tmp_path, "failed")
+    result = postern(tmp_path, "emails", "erase", id, UNKNOWN_ID, "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (1, {"erased": [str(id)], "file_rewritten": True})
+    by_address = postern(tmp_path, "emails", "erase", "--address", "nobody@example.net", "--json")
+    assert json.loads(by_address.stdout) == {"erased_count": 0, "not_finished": [], "file_rewritten": True}
+
+
+def test_changed_suppressions_as_json(tmp_path: Path) -> None:
+    """`add` and `remove` have the entries as the list has them, `import` the number."""
+    postern(tmp_path, "keys", "create", "shop")
+    [added] = json.loads(postern(tmp_path, "suppressions", "add", "ada@example.net", "--json").stdout)
+    assert [added] == json.loads(postern(tmp_path, "suppressions", "list", "--json").stdout)
+    assert json.loads(postern(tmp_path, "suppressions", "remove", "ada@example.net", "--json").stdout) == [added]
+    file = tmp_path / "list.txt"
+    file.write_text("ada@example.net\nbob@example.net\n")
+    assert json.loads(postern(tmp_path, "suppressions", "import", file, "--json").stdout) == {"suppressed_count": 2}
+
+
+def test_a_backup_and_its_restore_as_json(tmp_path: Path) -> None:
+    """The file, and the number of emails that are held."""
+    store_message(tmp_path, "queued")
+    file = tmp_path / "backup.db"
+    assert json.loads(postern(tmp_path, "backup", file, "--json").stdout) == {"file": str(file)}
+    assert json.loads(postern(tmp_path, "restore", file, "--json").stdout) == {"held_count": 1}
+
+
+def test_every_command_that_changes_something_has_json() -> None:
+    """The help of each has the option."""
+    groups = {
+        "emails": ("list", "show", "retry", "cancel", "confirm", "erase"),
+        "keys": ("create", "list", "show", "update", "rotate", "revoke"),
+        "mailboxes": ("list", "hold", "release", "cut-over"),
+        "suppressions": ("list", "get", "add", "remove", "import"),
+    }
+    commands = [(group, name) for group, names in groups.items() for name in names]
+    for words in (*commands, ("audit",), ("backup",), ("check",), ("migrate",), ("restore",), ("send",)):
+        assert "--json" in postern(Path(), *words, "--help").stdout, words
+
+
 def test_the_revision_as_json(tmp_path: Path) -> None:
     """`migrate` has the revision, `migrate --check` both, and its exit code."""
     postern(tmp_path, "keys", "create", "shop")

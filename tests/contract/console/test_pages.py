@@ -8,12 +8,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 
-from app.console.email.page import MESSAGE_TRACE
-from app.simulator import Drop, Fault, Point, Say
+from app.settings.credential import CLOUDS
+from app.simulator import Drop, Fault, Point, Say, Simulator
 from tests import waiting
-from tests.contract.console.operator import Operator
-from tests.harness import MAILBOX, Harness
+from tests.contract.console.operator import CONSOLE_PASSWORD, Operator, visitor
+from tests.harness import ACCOUNT, EMAIL, MAILBOX, Harness, open_harness, settings_for
 
 PROBE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`&"
 
@@ -268,8 +269,32 @@ async def test_links_are_relative(harness: Harness, operator: Operator) -> None:
     )
     for path in paths:
         page = await operator.client.get(f"/console{path}")
-        links = set(re.findall(r'(?:href|action|src)="([^"]*)"', page.text)) - {"", MESSAGE_TRACE}
+        links = set(re.findall(r'(?:href|action|src)="([^"]*)"', page.text)) - {"", CLOUDS["worldwide"].message_trace}
         assert not [link for link in links if link.startswith("/")]
         assert "/console/style.css" in {page.url.join(link).path for link in links}
         for link in links:
             assert page.url.join(link).path.startswith("/console"), (path, link)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "link"),
+    [
+        ("gcc-high", "https://admin.exchange.office365.us/#/messagetrace"),
+        ("worldwide", "https://admin.exchange.microsoft.com/#/messagetrace"),
+        ("dod", None),  # its address is not known
+    ],
+)
+async def test_the_link_to_message_trace_is_that_of_the_cloud(tmp_path: Path, cloud: str, link: str | None) -> None:
+    """An email links to the admin center of its pool's cloud. The setting `strict` is for every key."""
+    async with Simulator(accounts=[ACCOUNT]) as simulator:
+        settings = settings_for(
+            simulator, tmp_path, console_password=SecretStr(CONSOLE_PASSWORD), cloud=cloud, strict=True
+        )
+        async with open_harness(simulator, settings) as harness, visitor(harness) as operator:
+            id = await harness.post(scheduled_at="in 1 hour")
+            refused = await harness.caller.post("/emails", json={**EMAIL, "htm": "x"})
+            assert (refused.status_code, "did you mean `html`?" in refused.json()["message"]) == (422, True)
+            await operator.log_in()
+            await operator.open(f"/emails/{id}")
+            found = re.findall(r'href="(https://[^"]*messagetrace)"', operator.page.text)
+            assert found == ([link] if link else [])

@@ -437,7 +437,7 @@ def test_the_same_refusal_is_one_entry_of_the_audit(stopped_server: ApiServer) -
     assert (body.by.name, body.subject, body.action) == ("key of sending_access", "POST /emails", "send.refused")
     assert body.by.request_id == "the-first"
     assert (entries["invalid_api_key"].entry.by.name, entries["invalid_api_key"].entry.by.key_id) == (
-        "nobody known",
+        "no valid key",
         None,
     )
 
