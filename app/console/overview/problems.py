@@ -133,7 +133,7 @@ def _email_problems(state: StoreState) -> Iterator[CurrentProblem]:
         if number.number:
             explanation = Explanation(
                 cause,
-                "Open an email: its page has the cause and the fix, and retries it.",
+                "Open an email: its page has the cause, the fix and a button that retries it.",
             )
             link = f"/emails?state={event}&q=since:1d"
             title = f"{_emails(number)} {event} in the last 24 hours"
