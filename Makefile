@@ -87,7 +87,7 @@ simulate-scale: $(READY) ## measure 1,000 mailboxes and 20 replicas on PostgreSQ
 	@$(BIN)/python -m tests.scale $(if $(QUICK),--quick) $(if $(JSON),--json)
 
 limits: $(READY) ## send 15,000 messages at Exchange's limits, and lose 1,000 replies, in virtual time (6 min)
-	@WHOLE=1 $(BIN)/pytest tests/relay/mailboxes/test_lanes.py tests/relay/mailboxes/test_pools.py tests/contract/trace/test_events.py -n 2 -q -rP --show-capture=stdout $(ARGS)
+	@WHOLE=1 $(BIN)/pytest tests/relay/mailboxes/test_lanes.py tests/relay/mailboxes/test_pools.py tests/contract/message_trace/test_events.py -n 2 -q -rP --show-capture=stdout $(ARGS)
 
 observe: $(READY) ## test rules, alerts and dashboard with Prometheus (must be installed; < 90 s)
 	@$(BIN)/pytest tests/observe -q --show-capture=no $(ARGS)

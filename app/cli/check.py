@@ -17,7 +17,7 @@ from app.cli.output.text import AsJson, print_json
 from app.clock import Clock
 from app.doctor.doctor import examine
 from app.doctor.finding import Finding, Step, StepOutcome
-from app.doctor.graph import GraphTarget, examine_graph
+from app.doctor.graph_access import GraphTarget, examine_graph
 from app.doctor.target import CheckTarget
 from app.doctor.watch import MAX_INTERVAL, MIN_INTERVAL, watch
 from app.mail.message.address import Address, AddressError, parse_address
@@ -97,7 +97,7 @@ def _graph_targets(settings: Settings) -> list[GraphTarget]:
     """Return what Postern reads in Microsoft Graph, with the progress of the readers if there is a database."""
     if not (settings.traced or settings.reported):
         return []
-    from app.main.graph import graph_targets  # noqa: PLC0415 - it imports MSAL and httpx
+    from app.main.graph_clients import graph_targets  # noqa: PLC0415 - it imports MSAL and httpx
 
     return [*graph_targets(settings, Clock(), run(_read_until(settings.store_url)))]
 

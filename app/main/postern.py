@@ -207,7 +207,7 @@ class Postern:
         settings = self.settings
         if not (settings.traced or settings.reported) or settings.role == "api":
             return
-        from app.main.graph import readers  # noqa: PLC0415 - it imports MSAL
+        from app.main.graph_clients import readers  # noqa: PLC0415 - it imports MSAL
 
         for reader in readers(settings, self.store, self.clock):
             reader.start()

@@ -21,6 +21,7 @@ from app.operator_errors import ConfigurationError
 from app.secret_text import strip
 from app.settings import validators
 from app.settings.mailbox import MailboxSettings
+from app.settings.message_trace import GraphAppSettings
 from app.settings.pools import PoolSettings, complete_pools, routes
 from app.settings.sources import (
     CONFIG,
@@ -33,7 +34,6 @@ from app.settings.sources import (
     given,
     secrets,
 )
-from app.settings.trace import GraphAppSettings
 from app.settings.validators import PREFIX
 
 __all__ = [

@@ -13,7 +13,7 @@ from app.mail.routing import Routes
 from app.settings import validators
 from app.settings.credential import check_certificate
 from app.settings.mailbox import MailboxSettings
-from app.settings.trace import GraphAppSettings, check_readers, completed
+from app.settings.message_trace import GraphAppSettings, check_readers, completed
 from app.settings.validators import SettingLocation, setting_error, variable
 
 ALONE = "default"  # the pool of the one mailbox

@@ -13,9 +13,9 @@ from app.store.db import ping, vacuum
 from app.store.db.writer import Operation
 from app.store.keys import audit, ended_sessions, keys, setting_key
 from app.store.mailboxes import conditions, ownership, tenant_quota
+from app.store.message_trace import apply, readers, unseen
 from app.store.queue import accept, claim, clock_change, delay_notices, operator, recover, settle
 from app.store.suppressions import entries
-from app.store.trace import apply, readers, unseen
 from app.store.webhooks import deliveries, endpoints, outbox
 
 _IN_ORDER: Sequence[Operation[Any, Any]] = (

@@ -34,6 +34,7 @@ from app.store.keys.audit import Actor, AuditAction, Entry
 from app.store.lock_order import LOCK_ORDER
 from app.store.mailboxes import conditions
 from app.store.mailboxes.records import MailboxRecord, MailboxUsage, SendRecord
+from app.store.message_trace_store import TraceStore
 from app.store.migrations import is_current, migrate
 from app.store.queue import accept, claim, clock_change, delay_notices, operator, recover, settle
 from app.store.queue.fair_queue import LaneKey
@@ -56,7 +57,6 @@ from app.store.records import (
 )
 from app.store.replica_store import ReplicaStore
 from app.store.suppressions import recheck
-from app.store.trace_store import TraceStore
 from app.store.webhooks import deliveries, endpoints, outbox
 from app.store.webhooks.records import (
     ClaimedDelivery,

@@ -6,10 +6,10 @@ import pytest
 
 from app.store import Store
 from tests.clock import autojump
+from tests.contract.message_trace import test_reader, test_report_reader
+from tests.contract.message_trace.lab import lab, running
+from tests.contract.message_trace.test_reader import WAIT, delivered
 from tests.contract.store.build import RELAYED
-from tests.contract.trace import test_reader, test_report_reader
-from tests.contract.trace.lab import lab, running
-from tests.contract.trace.test_reader import WAIT, delivered
 from tests.crash.conftest import Scale
 from tests.waiting import until
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.clock import autojump
-from tests.contract.trace.test_events import BOUNCED, DELAYED, DELIVERED
-from tests.contract.trace.world import HOUR, TRACE_WAIT, world
+from tests.contract.message_trace.test_events import BOUNCED, DELAYED, DELIVERED
+from tests.contract.message_trace.world import HOUR, TRACE_WAIT, world
 from tests.sdks.registry import node, output, python, run
 from tests.waiting import until
 from tests.webhooks.listen import listen

@@ -78,7 +78,7 @@ def _base_url(request: Request) -> str:
 
 
 def _make(routes: Sequence[BaseRoute], root_path: str) -> _Made:
-    from app.api.openapi import page as docs_page  # noqa: PLC0415 - it imports Jinja
+    from app.api.openapi import html as docs_page  # noqa: PLC0415 - it imports Jinja
     from app.api.openapi.document import document  # noqa: PLC0415 - used once, by few processes
 
     made = document(routes, root_path)

@@ -21,9 +21,9 @@ from app.mail.delivery.trace_row import TraceRow
 from app.mail.lifecycle import LastEvent
 from app.store import Store
 from app.store.db.engine import write_engine
+from app.store.message_trace.records import HoldRequest, Report, Reports
 from app.store.read.records import Selection
 from app.store.retention import BATCH_SIZE, RetentionCutoffs
-from app.store.trace.records import HoldRequest, Report, Reports
 from tests.bench.measures.composing import Figures
 from tests.contract.store.build import (
     DAY,

@@ -20,14 +20,14 @@ from typer.testing import CliRunner
 from app.cli import application
 from app.clock import Clock
 from app.doctor.finding import Finding, StepOutcome
-from app.doctor.graph import GraphTarget, examine_graph
-from app.main.graph import graph_targets
+from app.doctor.graph_access import GraphTarget, examine_graph
+from app.main.graph_clients import graph_targets
 from app.settings import Settings
 from app.simulator import Account, Simulator
 from app.simulator.entra import TENANT, Entra
 from app.simulator.trace import MessageTrace
 from app.store import Store
-from app.store.trace.records import HoldRequest, Progress
+from app.store.message_trace.records import HoldRequest, Progress
 from tests.contract.doctor.fixtures import CLIENT, MAILBOX, PASSWORD, report_text, zone
 from tests.contract.doctor.name_server import NameServer
 from tests.entra import SECRET, running_entra

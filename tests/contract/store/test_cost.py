@@ -20,11 +20,11 @@ from app.mail.suppression import Origin
 from app.store import Store
 from app.store.keys.audit import Actor, AuditAction, CountedEntry, Entry
 from app.store.keys.records import Key, KeyRevision, KeyRotation, Permission
+from app.store.message_trace.records import HoldRequest, Progress, Report, Reports, Unseen
 from app.store.read.records import Selection
 from app.store.records import FIRST_ID
 from app.store.retention import RetentionCutoffs
 from app.store.suppressions.records import Additions, Removals
-from app.store.trace.records import HoldRequest, Progress, Report, Reports, Unseen
 from tests.contract.store.build import (
     DAY,
     DEFERRED,

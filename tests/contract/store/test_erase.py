@@ -22,11 +22,11 @@ from app.store import Store
 from app.store.db.engine import database_file, write_engine
 from app.store.erase import Erased, EraseOutcome
 from app.store.keys.audit import Actor, AuditAction
+from app.store.message_trace.records import HoldRequest, Report, Reports
 from app.store.read.records import Selection
 from app.store.records import Accepted, Email, IdempotencyConflict, MessageSummary
 from app.store.retention import BATCH_SIZE, RetentionCutoffs
 from app.store.schema import metadata
-from app.store.trace.records import HoldRequest, Report, Reports
 from tests.contract.store.build import (
     DAY,
     DEFERRED,

@@ -8,7 +8,7 @@ from app.mail.delivery.trace_row import TraceRow
 from app.mail.ndr.belief import SentEmail
 from app.mail.suppression import SeenBy
 from app.store import Store
-from app.store.trace.records import FolderProgress, HoldRequest, Match, Report, Reports, WaitingReport
+from app.store.message_trace.records import FolderProgress, HoldRequest, Match, Report, Reports, WaitingReport
 from tests.contract.store.build import DAY, LOST, MAILBOX, NOW, SCOPE, accept, acceptance, claim_one, settle
 from tests.contract.store.test_traces import ONE, OTHER, hold, relayed, report
 

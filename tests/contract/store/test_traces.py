@@ -16,8 +16,7 @@ from app.mail.webhook.rules import EventType
 from app.store import Store
 from app.store.keys.audit import Actor, AuditAction
 from app.store.keys.records import Key, Permission
-from app.store.records import FIRST_ID, Acceptance
-from app.store.trace.records import (
+from app.store.message_trace.records import (
     HoldRequest,
     Match,
     Position,
@@ -28,6 +27,7 @@ from app.store.trace.records import (
     Unseen,
     UnseenFound,
 )
+from app.store.records import FIRST_ID, Acceptance
 from app.store.webhooks.records import Secret, Webhook
 from tests.contract.store.build import (
     CONTENT,

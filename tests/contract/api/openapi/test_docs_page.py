@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.openapi.page import LANGUAGES
+from app.api.openapi.html import LANGUAGES
 from app.store.keys.records import Permission
 from tests.contract.api.server import ApiServer
 from tests.contract.api.specification import FILE

@@ -16,8 +16,8 @@ from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import TraceRow
 from app.mail.lifecycle import LastEvent
 from app.store import Store
+from app.store.message_trace.records import HoldRequest, Report, Reports
 from app.store.read.records import SCAN_LIMIT, Selection
-from app.store.trace.records import HoldRequest, Report, Reports
 from tests.contract.store.build import DAY, KEY, MAILBOX, NOW, RELAYED, SCOPE, accept, acceptance, claim_one, settle
 
 UNIT = 100  # steps that are counted at once

@@ -13,10 +13,10 @@ from app.mail.lifecycle import LastEvent, MessageState
 from app.mail.message.message import Lane, OnUnknown
 from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.store import Store
+from app.store.message_trace.records import HoldRequest, Report, Reports
 from app.store.read.last_event import EVENTS, last_event
 from app.store.read.records import Selection
 from app.store.records import Acceptance, Email, MessageSummary
-from app.store.trace.records import HoldRequest, Report, Reports
 from tests.contract.store.build import (
     DAY,
     DEFERRED,

@@ -7,19 +7,19 @@ from uuid import uuid4
 
 from app.clock import Clock
 from app.doctor.finding import Step
-from app.doctor.graph import GraphAnswer, GraphTarget
+from app.doctor.graph_access import GraphAnswer, GraphTarget
+from app.message_trace.client import GraphClient
+from app.message_trace.graph import GraphConnection, GraphError
+from app.message_trace.lease import LeasedReader
+from app.message_trace.mailbox import FIXES, INBOX, MailboxClient
+from app.message_trace.ndr_reader import NdrReader
+from app.message_trace.reader import TraceConfig, TraceReader, domains_of
 from app.oauth_factory import OAuthFactory
 from app.settings import MailboxSettings, Settings
-from app.settings.trace import ReportMailbox, TraceApp, report_mailboxes, trace_apps
+from app.settings.message_trace import ReportMailbox, TraceApp, report_mailboxes, trace_apps
 from app.smtp import tls
 from app.store import Store
-from app.store.trace.records import Scope
-from app.trace.client import GraphClient
-from app.trace.graph import GraphConnection, GraphError
-from app.trace.lease import LeasedReader
-from app.trace.mailbox import FIXES, INBOX, MailboxClient
-from app.trace.ndr_reader import NdrReader
-from app.trace.reader import TraceConfig, TraceReader, domains_of
+from app.store.message_trace.records import Scope
 
 
 def graph_targets(settings: Settings, clock: Clock, read_until: Mapping[str, float]) -> Iterator[GraphTarget]:

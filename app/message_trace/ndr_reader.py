@@ -26,15 +26,24 @@ from app.mail.ndr.parse import RecipientReport, is_candidate, parse
 from app.mail.ndr.parse import Report as DeliveryReport
 from app.mail.retry_schedule import MESSAGE_LIFETIME
 from app.mail.suppression import SeenBy
-from app.store.trace.apply import BATCH_SIZE
-from app.store.trace.records import FolderProgress, Match, Position, Reader, Report, Reports, Scope, WaitingReport
-from app.store.trace_store import TraceStore
-from app.trace import graph
-from app.trace.graph import FORBIDDEN, GONE, NOT_FOUND, UNAUTHORIZED, GraphError
-from app.trace.lease import LeaseConfig, LeasedReader, LostReaderError
-from app.trace.mailbox import FILTER_LIMIT, INBOX, JUNK, Fields, FolderMessage, FolderPage, MailboxClient
-from app.trace.page import report_applied
-from app.trace.window import OVERLAP, SWEEP
+from app.message_trace import graph
+from app.message_trace.apply_page import report_applied
+from app.message_trace.graph import FORBIDDEN, GONE, NOT_FOUND, UNAUTHORIZED, GraphError
+from app.message_trace.lease import LeaseConfig, LeasedReader, LostReaderError
+from app.message_trace.mailbox import FILTER_LIMIT, INBOX, JUNK, Fields, FolderMessage, FolderPage, MailboxClient
+from app.message_trace.window import OVERLAP, SWEEP
+from app.store.message_trace.apply import BATCH_SIZE
+from app.store.message_trace.records import (
+    FolderProgress,
+    Match,
+    Position,
+    Reader,
+    Report,
+    Reports,
+    Scope,
+    WaitingReport,
+)
+from app.store.message_trace_store import TraceStore
 
 LEASE = LeaseConfig(seconds=60.0, renew_interval=15.0)  # there may be many mailboxes, and no hurry
 WAIT_LIMIT = MESSAGE_LIFETIME  # seconds for which a report waits for our own settlement

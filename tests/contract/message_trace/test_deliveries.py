@@ -10,7 +10,7 @@ import pytest
 from app.simulator import Delay, Fault, Point
 from app.simulator.trace import Step
 from tests.clock import autojump
-from tests.contract.trace.world import HOUR, TRACE_WAIT, World, world
+from tests.contract.message_trace.world import HOUR, TRACE_WAIT, World, world
 from tests.waiting import until
 
 FATES = {

@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 
 from app.mail.lifecycle import MessageState
-from app.store.trace.records import FolderProgress, HoldRequest
-from app.trace.mailbox import FILTER_LIMIT
+from app.message_trace.mailbox import FILTER_LIMIT
+from app.store.message_trace.records import FolderProgress, HoldRequest
 from tests.clock import autojump
+from tests.contract.message_trace.lab import Lab, lab, running
 from tests.contract.store.build import LOST, MAILBOX, RELAYED
-from tests.contract.trace.lab import Lab, lab, running
 from tests.waiting import until
 
 WAIT = 3600.0  # virtual seconds

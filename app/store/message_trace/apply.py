@@ -21,11 +21,11 @@ from app.store.db.dialect import execute_many, upsert
 from app.store.db.writer import per_argument
 from app.store.keys import audit
 from app.store.keys.audit import Actor, AuditAction, Entry
+from app.store.message_trace.match import Candidate, Matcher
+from app.store.message_trace.readers import is_held
+from app.store.message_trace.records import Applied, Match, Report, Reports
 from app.store.schema import messages, recipients, traces
 from app.store.suppressions.bounces import BounceReport, record_bounces
-from app.store.trace.match import Candidate, Matcher
-from app.store.trace.readers import is_held
-from app.store.trace.records import Applied, Match, Report, Reports
 from app.store.webhooks import outbox
 
 BATCH_SIZE = 200  # reports in one transaction: accepts wait for it

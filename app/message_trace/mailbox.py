@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from app.mail.ndr.parse import MAX_SIZE
 from app.mail.office365.graph import MAIL_PERMISSION, MAIL_ROLE
-from app.trace.graph import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, GraphConnection, GraphError
+from app.message_trace.graph import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, GraphConnection, GraphError
 
 INBOX, JUNK = "inbox", "junkemail"
 PAGE_SIZE = 200  # messages

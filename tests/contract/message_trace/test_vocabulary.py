@@ -15,7 +15,7 @@ from app.store.read.last_event import EVENTS
 from tests.clock import autojump
 from tests.contract.cli.test_command_line import postern
 from tests.contract.console.operator import CONSOLE_PASSWORD, Operator, visitor
-from tests.contract.trace.world import HOUR, TRACE_WAIT, World, world
+from tests.contract.message_trace.world import HOUR, TRACE_WAIT, World, world
 from tests.harness import Harness
 from tests.waiting import until
 from tests.webhooks.listen import listen

@@ -14,7 +14,7 @@ from app.mail.lifecycle import MessageState
 from app.simulator import Delay, Drop, Fault, Point
 from app.simulator.trace import Step
 from tests.clock import autojump
-from tests.contract.trace.world import HOUR, TRACE_WAIT, World, world
+from tests.contract.message_trace.world import HOUR, TRACE_WAIT, World, world
 from tests.waiting import until
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver

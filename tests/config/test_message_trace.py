@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from app.settings.trace import report_mailboxes, trace_apps
+from app.settings.message_trace import report_mailboxes, trace_apps
 from tests.config.toml_fixture import APP, HIDDEN, ONE, OTHER, SECRET, TENANT, TWO, TomlFixture
 from tests.entra import CLIENT, certificate, key_pem, pem
 

@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from app.clock import Clock
-from app.store.trace.records import Progress, Reader
-from app.store.trace_store import TraceStore
-from app.trace.lease import LostReaderError
+from app.message_trace.lease import LostReaderError
+from app.store.message_trace.records import Progress, Reader
+from app.store.message_trace_store import TraceStore
 
 LIMIT = 80  # requests in a window, lists and details together
 VALID_SECONDS = 30.0  # for which a drawn request may be sent

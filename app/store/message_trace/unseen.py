@@ -16,11 +16,11 @@ from app.store.db.dialect import execute_many
 from app.store.db.writer import per_argument
 from app.store.keys import audit
 from app.store.keys.audit import AuditAction, Entry
+from app.store.message_trace.apply import ACTOR
+from app.store.message_trace.readers import is_held
+from app.store.message_trace.records import Scope, Unseen, UnseenFound
 from app.store.records import FIRST_ID
 from app.store.schema import api_keys, attempts, messages, traces
-from app.store.trace.apply import ACTOR
-from app.store.trace.readers import is_held
-from app.store.trace.records import Scope, Unseen, UnseenFound
 from app.store.webhooks import outbox
 
 BATCH_SIZE = 500  # rows read in one transaction: accepts wait for it

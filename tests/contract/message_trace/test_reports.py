@@ -13,7 +13,7 @@ import pytest
 from app.simulator import Account, Delay, Fault, Point
 from app.simulator.trace import INBOX, JUNK, Step
 from tests.clock import autojump
-from tests.contract.trace.world import HOUR, TRACE_WAIT, World, world
+from tests.contract.message_trace.world import HOUR, TRACE_WAIT, World, world
 from tests.harness import MAILBOX
 from tests.unit.mail.ndr.reports import Ndr, block
 from tests.waiting import until

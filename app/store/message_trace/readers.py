@@ -13,8 +13,8 @@ from sqlalchemy import Connection, bindparam, or_, select, update
 from app.frozen import frozen
 from app.store.db.dialect import DatabaseNow, upsert
 from app.store.db.writer import per_argument
+from app.store.message_trace.records import FolderProgress, HoldRequest, Position, Progress, Reader, WaitingReport
 from app.store.schema import report_folders, trace_readers
-from app.store.trace.records import FolderProgress, HoldRequest, Position, Progress, Reader, WaitingReport
 
 
 @frozen

@@ -13,8 +13,8 @@ from urllib.parse import quote
 from app.clock import Clock
 from app.mail.delivery.trace_row import TraceDetail, TraceRow, parse_details, parse_rows
 from app.mail.office365.graph import TRACE_PERMISSION, TRACE_PRINCIPAL
+from app.message_trace.graph import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, GraphConnection, GraphError
 from app.smtp.auth.oauth import TokenSource
-from app.trace.graph import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, GraphConnection, GraphError
 
 PAGE_SIZE = 5_000  # rows; the maximum of Graph
 _TRACES = "/v1.0/admin/exchange/tracing/messageTraces"

@@ -12,8 +12,8 @@ from app.mail.delivery.matching import assign, email_id, recipient_key
 from app.mail.delivery.states import DeliveryState, next_state
 from app.mail.lifecycle import MessageState, RecipientState
 from app.mail.ndr.belief import SentEmail
+from app.store.message_trace.records import Match, Report, Scope
 from app.store.schema import CALLERS_MESSAGE_ID, attempts, messages, recipients, traces
-from app.store.trace.records import Match, Report, Scope
 
 _WIDTH = 500  # ids in one statement
 

@@ -15,10 +15,10 @@ from app.mail.delivery.matching import recipient_key
 from app.mail.delivery.states import DeliveryState, reported_state
 from app.mail.delivery.trace_row import TraceRow
 from app.mail.times import HOUR
-from app.store.trace.apply import BATCH_SIZE
-from app.store.trace.records import Applied, Match, Reader, Report, Reports, Scope
-from app.store.trace_store import TraceStore
-from app.trace.lease import LostReaderError
+from app.message_trace.lease import LostReaderError
+from app.store.message_trace.apply import BATCH_SIZE
+from app.store.message_trace.records import Applied, Match, Reader, Report, Reports, Scope
+from app.store.message_trace_store import TraceStore
 
 MAX_REMEMBERED = 200_000  # rows
 CAUSE_WAIT = 1.0 * HOUR  # seconds after the reception for which a bounce waits for its cause

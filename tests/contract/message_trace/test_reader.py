@@ -10,8 +10,8 @@ from app.mail.lifecycle import MessageState
 from app.mail.message.message import OnUnknown
 from app.simulator.trace.throttle import LIMIT, WINDOW
 from tests.clock import JumpingClock, autojump
+from tests.contract.message_trace.lab import SCOPE, Lab, lab, running
 from tests.contract.store.build import LOST, RELAYED, acceptance, claim, settle
-from tests.contract.trace.lab import SCOPE, Lab, lab, running
 from tests.waiting import until
 
 HOUR = 3600.0

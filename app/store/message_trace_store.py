@@ -8,9 +8,9 @@ from uuid import UUID
 from app.mail.ndr.belief import SentEmail
 from app.store.db.reader import Reader as DatabaseReader
 from app.store.db.writer import Writer
-from app.store.trace import apply, match, readers, unseen
-from app.store.trace.readers import FolderAdvance
-from app.store.trace.records import (
+from app.store.message_trace import apply, match, readers, unseen
+from app.store.message_trace.readers import FolderAdvance
+from app.store.message_trace.records import (
     Applied,
     FolderProgress,
     HoldRequest,

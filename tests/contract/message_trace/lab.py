@@ -13,23 +13,23 @@ from app.clock import Clock
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import Attempt
 from app.mail.webhook.rules import EventType
+from app.message_trace.client import GraphClient
+from app.message_trace.graph import GraphConnection
+from app.message_trace.lease import LeaseConfig, LeasedReader
+from app.message_trace.mailbox import MailboxClient
+from app.message_trace.ndr_reader import NdrReader
+from app.message_trace.reader import TraceConfig, TraceReader
 from app.simulator.entra import TENANT
 from app.simulator.trace import MessageTrace, TraceRow
 from app.smtp import tls
 from app.smtp.auth.grants import ClientSecret, Registration
 from app.smtp.auth.oauth import TokenSource
 from app.store import Store
-from app.store.trace.records import Scope
+from app.store.message_trace.records import Scope
 from app.store.webhooks.records import Secret, Webhook
-from app.trace.client import GraphClient
-from app.trace.graph import GraphConnection
-from app.trace.lease import LeaseConfig, LeasedReader
-from app.trace.mailbox import MailboxClient
-from app.trace.ndr_reader import NdrReader
-from app.trace.reader import TraceConfig, TraceReader
 from tests.clock import JumpingClock
+from tests.contract.message_trace.world import tenant
 from tests.contract.store.build import MAILBOX, acceptance, claim, settle
-from tests.contract.trace.world import tenant
 from tests.entra import CLIENT, SECRET
 from tests.unit.mail.ndr.reports import Ndr, block
 

@@ -11,10 +11,10 @@ from uuid import UUID
 
 from app.background import run_periodically
 from app.clock import Clock
+from app.message_trace.graph import GraphError
 from app.store.errors import StoreUnavailableError
-from app.store.trace.records import HoldRequest, Position
-from app.store.trace_store import TraceStore
-from app.trace.graph import GraphError
+from app.store.message_trace.records import HoldRequest, Position
+from app.store.message_trace_store import TraceStore
 
 PASS_INTERVAL = 60.0  # seconds between passes
 

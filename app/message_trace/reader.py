@@ -18,16 +18,16 @@ from app.mail.delivery.bounce import Cause, cause_of
 from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import TraceRow
 from app.mail.times import HOUR
+from app.message_trace import graph, window
+from app.message_trace.apply_page import PageProcessor
+from app.message_trace.budget import RequestBudget
+from app.message_trace.client import GraphClient, Page
+from app.message_trace.graph import GraphError
+from app.message_trace.lease import LeaseConfig, LeasedReader, LostReaderError
+from app.message_trace.window import TimeRange
+from app.store.message_trace.records import Position, Progress, Reader, Scope, Unseen
+from app.store.message_trace_store import TraceStore
 from app.store.records import FIRST_ID
-from app.store.trace.records import Position, Progress, Reader, Scope, Unseen
-from app.store.trace_store import TraceStore
-from app.trace import graph, window
-from app.trace.budget import RequestBudget
-from app.trace.client import GraphClient, Page
-from app.trace.graph import GraphError
-from app.trace.lease import LeaseConfig, LeasedReader, LostReaderError
-from app.trace.page import PageProcessor
-from app.trace.window import TimeRange
 
 DETAILS_RESERVE = 20  # requests that the details leave for pages
 
