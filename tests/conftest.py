@@ -14,7 +14,6 @@ from app import logs
 HERE = Path(__file__).parent
 # They need servers, registries or a long time: `make crash`, `make replicas` and so on name them, or a path in them.
 NAMED = ("browser", "crash", "gateway", "observe", "replicas", "sdks")
-DOWNLOADING = {"browser", "sdks"}  # of them those that need the authorities of the machine
 
 
 # A slow machine fails no test, and a run differs from the one before only by the code.
@@ -25,7 +24,7 @@ settings.load_profile("postern")
 @pytest.fixture(scope="session", autouse=True)
 def _authority(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> None:
     """Let clients trust one authority in place of those of the machine, which each would read for up to 0.3 s."""
-    if not DOWNLOADING & {suite for suite in NAMED if _is_named(pytestconfig, HERE / suite)}:
+    if not _is_named(pytestconfig, HERE / "sdks"):  # pip downloads them
         file = tmp_path_factory.mktemp("authority") / "ca.pem"
         trustme.CA().cert_pem.write_to_path(file)
         os.environ["SSL_CERT_FILE"] = str(file)

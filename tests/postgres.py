@@ -57,16 +57,19 @@ class Server:
         """Stop at once, as in a crash of the machine: clients lose their connections."""
         self._run("pg_ctl", "stop", "--mode=immediate", "--silent")
 
-    def create_database(self, place: Path | None = None) -> str:
-        """Return the URL of an empty database; its files are in `place`, an empty folder, if given."""
+    def create_database(self, place: Path | None = None, template: str | None = None) -> str:
+        """Return the URL of a new database: empty, or a copy of `template`, the URL of one without connections.
+
+        Its files are in `place`, an empty folder, if given.
+        """
         number = next(self._serial)
-        name, more = f"postern{number}", []
+        name, more = f"postern{number}", [] if template is None else [f"--template={template.rpartition('/')[2]}"]
         if place is not None:
             if self._account is not None:
                 shutil.chown(place, self._account)
             make = f"CREATE TABLESPACE place{number} LOCATION '{place}'"
             self._run("psql", "--quiet", f"--dbname={self.url(_ADMIN)}", f"--command={make}")
-            more = [f"--tablespace=place{number}"]
+            more += [f"--tablespace=place{number}"]
         self._run("createdb", *more, f"--maintenance-db={self.url(_ADMIN)}", name)
         return self.url(name)
 
