@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Self
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import logs, metrics, tracing
-from app.api import ApiContext, RequestLimits, create_metrics_app, create_middleware, mount_routes
+from app.api.app import create_metrics_app, create_middleware, mount_routes
 from app.api.auth.limits import MemoryBudget
+from app.api.context import ApiContext, RequestLimits
 from app.api.problems.transport import transport_responses
 from app.api.server.middleware import RequestMiddleware
 from app.api.submission.pipeline import SubmissionPipeline

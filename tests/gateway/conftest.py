@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.api import RequestLimits
+from app.api.context import RequestLimits
 from tests.contract.api.server import ApiServer, open_server
 from tests.gateway.gateways import KINDS, Gateway, gateway, installed
 

@@ -23,8 +23,9 @@ import pytest
 import uvloop
 
 from app import metrics
-from app.api import ApiContext, RequestLimits, create_app
+from app.api.app import create_app
 from app.api.auth.authenticator import digest, new_key
+from app.api.context import ApiContext, RequestLimits
 from app.api.problems.problem import ErrorName
 from app.api.problems.transport import transport_responses
 from app.clock import Clock
