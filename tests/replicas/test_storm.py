@@ -29,7 +29,7 @@ async def test_repeated_kills_lose_nothing(cluster: Callable[..., Any], scale: S
     loop, kills = asyncio.get_running_loop(), 0
     began, before = loop.time(), len(row.simulator.messages)
     while len(row.simulator.messages) < 0.9 * scale.emails:
-        more = len(row.simulator.messages) + scale.kill_every
+        more = min(len(row.simulator.messages) + scale.kill_every, 0.9 * scale.emails)
         await until(lambda more=more: len(row.simulator.messages) >= more)  # type: ignore[misc] # a default
         victim = chance.randrange(REPLICAS)
         await row.kill(victim)

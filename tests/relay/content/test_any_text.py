@@ -301,7 +301,7 @@ async def test_any_text(harness: Harness, name: str) -> None:
             assert len(harness.simulator.messages) == before
             return
         id = answer.json()["id"]
-        shown = caller.get(f"/emails/{id}", headers={"prefer": "wait=20"}).json()
+        shown = asyncio.run_coroutine_threadsafe(harness.until(UUID(id), "done"), loop).result()
         assert shown["last_event"] == "sent", shown["relay"]
         seen = harness.simulator.messages[before:]
         assert len(seen) == 1
