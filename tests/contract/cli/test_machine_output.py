@@ -104,7 +104,9 @@ def test_completion_in_bash(tmp_path: Path) -> None:
     """`--install-completion` writes to the home folder; bash then completes commands, subcommands and options."""
     environment = {"HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     postern = Path(sys.executable).with_name("postern")
-    subprocess.run([postern, "--install-completion", "bash"], env=environment, check=True, capture_output=True)
+    # The shell is the one that the command is started from, so it must not be replaced by the command.
+    install = f"{postern} --install-completion; exit $?"
+    subprocess.run(["bash", "-c", install], env=environment, check=True, capture_output=True)
     [script] = (tmp_path / ".bash_completions").iterdir()
     assert str(script) in (tmp_path / ".bashrc").read_text("utf-8")
     for words, completed in (
