@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from pydantic import SecretStr
 
 from app.simulator import Simulator
-from tests.contract.console.operator import CONSOLE_PASSWORD
+from tests.contract.console.operator import CONSOLE_PASSWORD, READ_PASSWORD
 from tests.harness import ACCOUNT, Harness, open_harness, settings_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -34,7 +34,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     """Postern with a console, and its simulated upstream."""
     async with Simulator(accounts=[ACCOUNT]) as simulator:
-        settings = settings_for(simulator, tmp_path, console_password=SecretStr(CONSOLE_PASSWORD))
+        passwords = {
+            "console_password": SecretStr(CONSOLE_PASSWORD),
+            "console_read_password": SecretStr(READ_PASSWORD),
+        }
+        settings = settings_for(simulator, tmp_path, **passwords)
         async with open_harness(simulator, settings) as harness:
             yield harness
 

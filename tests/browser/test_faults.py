@@ -12,6 +12,7 @@ from tests.browser.conftest import Visitor
 from tests.browser.test_operator import SCREENS, CountedPage, axe, axe_of
 from tests.browser.test_operator import log_in as log_in_counted
 from tests.browser.test_sections import SCRIPTS, log_in
+from tests.contract.console.operator import READ_PASSWORD
 from tests.harness import MAILBOX, Harness
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -179,3 +180,18 @@ async def test_pages_that_are_shown_once_are_accessible(
     await is_good("message")
     await page.goto("about:blank")  # no connection to the inbox is left
     await inbox.stop()
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+async def test_pages_of_a_reader_are_accessible(harness: Harness, visitor: Visitor, axe: str, screen: str) -> None:
+    """Each page after a log-in with the read-only password: axe finds nothing, and all fits."""
+    page = await visitor(**SCREENS[screen])
+    await page.get_by_label("Console password").fill(READ_PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.get_by_role("heading", level=1)).to_be_visible()
+    email = await harness.until(await harness.post(to="a-very-long-local-part-of-an-address@example.net"), "done")
+    check = axe_of(page, axe)
+    for path in (*PAGES, f"/emails/{email['id']}"):
+        await page.goto(f"/console{path}")
+        assert await check() == [], path
+        assert await page.evaluate(FITS), path
