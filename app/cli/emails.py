@@ -97,10 +97,11 @@ def erase(
     scrubbed = with_store(lambda store: store.scrub(whole=vacuum))
     if as_json:
         print_json({**result, "file_rewritten": scrubbed})
-    for line in () if as_json else done:
-        print_line(line)
-    if not scrubbed and not as_json:
-        print_line("The database file was not rewritten, and may still contain erased data. Repeat with --vacuum.")
+    else:
+        for line in done:
+            print_line(line)
+        if not scrubbed:
+            print_line("The database file was not rewritten, and may still contain erased data. Repeat with --vacuum.")
     if failures:
         raise failures[0]
 

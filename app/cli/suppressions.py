@@ -169,7 +169,8 @@ def _show(found: Sequence[Suppression], as_json: bool, *, none: str) -> None:
 def _show_changed(entries: Sequence[Suppression], done: str, as_json: bool) -> None:
     if as_json:
         print_json([_row(entry) for entry in entries])
-    for entry in () if as_json else entries:
+        return
+    for entry in entries:
         print_line(f"{entry.address} {done}")
 
 

@@ -37,7 +37,6 @@ TRANSITIONS: Mapping[DeliveryState | None, frozenset[DeliveryState]] = {
     _S.EXPANDED: frozenset(),
 }
 ARRIVED = frozenset({_S.DELIVERED, _S.JUNK})
-FINAL = frozenset(state for state, after in TRANSITIONS.items() if state is not None and not after)
 
 # https://learn.microsoft.com/graph/api/resources/exchangemessagetrace (2026-01-27), `status`.
 _STATUSES: Mapping[str, DeliveryState] = {

@@ -53,9 +53,6 @@ class Candidate:
         return self.relay_state is not RecipientState.PENDING or self.email_state is MessageState.HELD
 
 
-Candidates = Mapping[tuple[str, str], Sequence[Candidate]]
-
-
 class Matcher:
     """Recipients of the emails of some rows, by Message-ID and comparable address.
 
