@@ -8,7 +8,7 @@ from time import thread_time
 SIZES = (1000, 2000, 4000, 8000, 16_000)  # characters
 MOST = 2.5  # times the time, for twice the length
 FLOOR = 0.0015  # CPU seconds at the largest size: below that it is no danger, and too short to be compared
-_FIRST = (8, 16, 24, 32, 44, 60, 80, 104, SIZES[0], SIZES[-1])  # characters; exponential time would not end at SIZES
+_FIRST = (*range(8, 104, 8), SIZES[0], SIZES[-1])  # characters; exponential time would not end at SIZES
 _HOPELESS = 0.3  # CPU seconds for one text of SIZES, far beyond any linear time: it is not measured again
 _TRIES = 6  # noise can only add time, so one good measurement proves that the growth is small
 
