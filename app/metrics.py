@@ -1,7 +1,8 @@
-"""Counters, histograms and gauges that change with events, one function per event, and the Prometheus text format.
+"""Counters, histograms and gauges that change with events, and the Prometheus text format.
 
-Gauges that are read at a scrape are in app/metrics_exporter.py. Labels have few values: rules, phases and outcomes of
-this code, and pools, mailboxes and apps of the settings. A value that a caller sends never becomes a label.
+A counter is called to count one event: `failed("expired")`. Gauges that are read at a scrape are in
+app/metrics_exporter.py. Labels have few values: rules, phases and outcomes of this code, and pools, mailboxes and apps
+of the settings. A value that a caller sends never becomes a label.
 """
 
 from bisect import bisect_left
@@ -20,38 +21,49 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0 as CONTENT_TYPE
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 from prometheus_client.registry import Collector
 
 from app import __version__
-from app.mail.lifecycle import Event
 from app.mail.message.message import Lane
 from app.mail.ndr.belief import Disbelief
 from app.mail.outcome.attempt import Phase
 from app.mail.suppression import Origin
 
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
 _WAIT = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0)
 _EXCHANGE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _COMMIT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _GROUP = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # else each counter has a second series
+_registry = CollectorRegistry()
+
 
 class CounterSeries(Collector):
-    """Counts by their label values, as plain numbers that one thread changes. Without labels the only series is `()`.
+    """Counts by their label values, as plain numbers that one thread changes.
 
-    The library's own kinds take a lock for each number and check their labels: 90 calls for the figures of one message.
+    `zero`: values of the only label that have a series from the start, because an alert on a series that does not exist
+    yet would miss its first event. The library's own kind takes a lock for each number and checks its labels: 90 calls
+    for the figures of one message.
     """
 
-    def __init__(self, name: str, documentation: str, labels: Sequence[str], *, registry: CollectorRegistry) -> None:
-        self.counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
+    def __init__(self, name: str, documentation: str, labels: Sequence[str], *, zero: Iterable[str] = ()) -> None:
+        self._counts: defaultdict[tuple[str, ...], int] = defaultdict(int, {(value,): 0 for value in zero})
         self._described = name, documentation, labels
-        registry.register(self)
+        if not labels:
+            self._counts[()] = 0
+        _registry.register(self)
+
+    def __call__(self, *labels: str) -> None:
+        """Count one event."""
+        self._counts[labels] += 1
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Yield the counter with all its series."""
         name, documentation, labels = self._described
         family = CounterMetricFamily(name, documentation, labels=labels)
-        for values, count in [*self.counts.items()]:  # a copy, because another thread may add a series
+        for values, count in [*self._counts.items()]:  # a copy, because another thread may add a series
             family.add_metric([*map(str, values)], count)
         yield family
 
@@ -63,31 +75,24 @@ class _Distribution:
 
 
 class HistogramSeries(Collector):
-    """Distributions by their label values. `bounds` are the upper bounds of the buckets, in order."""
+    """Distributions by their label values. `bounds` are the upper bounds of the buckets, in order.
+
+    `zero` is that of CounterSeries.
+    """
 
     def __init__(
-        self,
-        name: str,
-        documentation: str,
-        labels: Sequence[str],
-        *,
-        bounds: Iterable[float],
-        registry: CollectorRegistry,
+        self, name: str, documentation: str, labels: Sequence[str], *, bounds: Iterable[float], zero: Iterable[str] = ()
     ) -> None:
         self._bounds = [float(bound) for bound in bounds]
         self._described = name, documentation, labels
         self._series: dict[tuple[str, ...], _Distribution] = {}
-        if not labels:
-            self.declare()
-        registry.register(self)
-
-    def declare(self, *labels: str) -> _Distribution:
-        """Create a series without observations."""
-        return self._series.setdefault(labels, _Distribution([0] * (len(self._bounds) + 1)))
+        for values in [(value,) for value in zero] if labels else [()]:
+            self._add(values)
+        _registry.register(self)
 
     def observe(self, value: float, *labels: str) -> None:
         """Count a value in its bucket."""
-        series = self._series.get(labels) or self.declare(*labels)
+        series = self._series.get(labels) or self._add(labels)
         series.counts[bisect_left(self._bounds, value)] += 1
         series.sum += value
 
@@ -101,67 +106,60 @@ class HistogramSeries(Collector):
             family.add_metric([*map(str, values)], buckets, series.sum)
         yield family
 
+    def _add(self, labels: tuple[str, ...]) -> _Distribution:
+        return self._series.setdefault(labels, _Distribution([0] * (len(self._bounds) + 1)))
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # else each counter has a second series
-_registry = CollectorRegistry()
+
 ProcessCollector(registry=_registry)
 _build = Gauge("postern_build_info", "The version that runs.", ["version"], registry=_registry)
 _build.labels(__version__).set(1)
 
-_accepted = CounterSeries(
-    "postern_emails_accepted", "Emails stored and answered with 200.", ["pool", "lane"], registry=_registry
-)
+accepted = CounterSeries("postern_emails_accepted", "Emails stored and answered with 200.", ["pool", "lane"])
 _relayed = CounterSeries(
-    "postern_emails_relayed", "Emails that Office 365 has accepted for every recipient.", ["lane"], registry=_registry
+    "postern_emails_relayed", "Emails that Office 365 has accepted for every recipient.", ["lane"], zero=Lane
 )
-_deferred = Counter(
-    "postern_emails_deferred",
-    "Attempts after which an email waits for the next attempt.",
-    ["reason"],
-    registry=_registry,
+deferred = CounterSeries(
+    "postern_emails_deferred", "Attempts after which an email waits for the next attempt.", ["reason"]
 )
-_failed = Counter(
-    "postern_emails_failed", "Emails that failed for a recipient, by reason.", ["reason"], registry=_registry
-)
-_suppressed = Counter(
+failed = CounterSeries("postern_emails_failed", "Emails that failed for a recipient, by reason.", ["reason"])
+recipient_suppressed = CounterSeries(
     "postern_recipients_suppressed",
     "Recipients of accepted emails that are on the suppression list, by the origin of the entry.",
     ["origin"],
-    registry=_registry,
+    zero=Origin,
 )
-_held = Counter("postern_emails_held", "Emails held for an operator, by reason.", ["reason"], registry=_registry)
-_in_doubt = Counter(
-    "postern_emails_in_doubt", "Attempts with an unknown outcome: each is a possible duplicate.", registry=_registry
+held = CounterSeries("postern_emails_held", "Emails held for an operator, by reason.", ["reason"])
+in_doubt = CounterSeries(
+    "postern_emails_in_doubt", "Attempts with an unknown outcome: each is a possible duplicate.", []
 )
 _wait = HistogramSeries(
     "postern_accept_to_relay_seconds",
     "From the acceptance of an email, or its scheduled time, to its relay.",
     ["lane"],
     bounds=_WAIT,
-    registry=_registry,
+    zero=Lane,
 )
-_attempts = CounterSeries(
-    "postern_attempts", "Attempts, by the event that followed for the message.", ["outcome"], registry=_registry
+attempted = CounterSeries("postern_attempts", "Attempts, by the event that followed for the message.", ["outcome"])
+verdict_reached = CounterSeries("postern_verdicts", "Evaluated recipients, by rule.", ["rule"])
+unknown_reply = CounterSeries(
+    "postern_unknown_replies", "Replies without a known rule, by phase.", ["phase"], zero=Phase
 )
-_verdicts = CounterSeries("postern_verdicts", "Evaluated recipients, by rule.", ["rule"], registry=_registry)
-_unknown = Counter("postern_unknown_replies", "Replies without a known rule, by phase.", ["phase"], registry=_registry)
 _phases = HistogramSeries(
     "postern_smtp_phase_seconds",
     "Time that SMTP transactions spent in each phase.",
     ["phase"],
     bounds=_EXCHANGE,
-    registry=_registry,
+    zero=Phase,
 )
-_groups = HistogramSeries("postern_commit_group_size", "Writes in one commit.", [], bounds=_GROUP, registry=_registry)
+_groups = HistogramSeries("postern_commit_group_size", "Writes in one commit.", [], bounds=_GROUP)
 _commits = HistogramSeries(
-    "postern_commit_seconds",
-    "From a group's first write to the end of its commit.",
-    [],
-    bounds=_COMMIT,
-    registry=_registry,
+    "postern_commit_seconds", "From a group's first write to the end of its commit.", [], bounds=_COMMIT
 )
-_tokens = Counter(
-    "postern_token_requests", "Requests for an access token, by outcome.", ["outcome"], registry=_registry
+token_requested = CounterSeries(
+    "postern_token_requests",
+    "Requests for an access token, by outcome.",
+    ["outcome"],
+    zero=("renewed", "failed"),
 )
 _issued = Gauge(
     "postern_token_issued_timestamp_seconds",
@@ -178,9 +176,7 @@ _ends = Gauge(
     ["mailbox", "credential"],
     registry=_registry,
 )
-_webhook_posts = Counter(
-    "postern_webhook_posts", "Events posted to webhooks, by outcome.", ["outcome"], registry=_registry
-)
+webhook_sent = CounterSeries("postern_webhook_posts", "Events posted to webhooks, by outcome.", ["outcome"])
 _disk_free = Gauge(
     "postern_disk_free_bytes", "Free space on the disk of an embedded database; 0 over PostgreSQL.", registry=_registry
 )
@@ -189,13 +185,9 @@ _disk_reserve = Gauge(
     "Free space below which no email is accepted; 0 over PostgreSQL.",
     registry=_registry,
 )
-_trace_rows = Counter(
-    "postern_trace_rows", "Rows of Exchange's message trace, by what they matched.", ["match"], registry=_registry
-)
-_deliveries = Counter(
-    "postern_deliveries", "Recipients whose delivery changed to this state.", ["state"], registry=_registry
-)
-_duplicates = Counter("postern_duplicates", "Emails that Exchange's message trace contains twice.", registry=_registry)
+trace_row = CounterSeries("postern_trace_rows", "Rows of Exchange's message trace, by what they matched.", ["match"])
+delivery_reported = CounterSeries("postern_deliveries", "Recipients whose delivery changed to this state.", ["state"])
+duplicate_seen = CounterSeries("postern_duplicates", "Emails that Exchange's message trace contains twice.", [])
 _trace_lag = Gauge(
     "postern_trace_lag_seconds",
     "Time since which the message trace of the tenant has not been read by this process.",
@@ -208,11 +200,11 @@ _ndr_lag = Gauge(
     ["mailbox"],
     registry=_registry,
 )
-_ndr_disbelieved = Counter(
+ndr_disbelieved = CounterSeries(
     "postern_non_delivery_disbelieved",
     "Non-delivery reports that were read and changed nothing, by the condition that they do not meet.",
     ["reason"],
-    registry=_registry,
+    zero=Disbelief,
 )
 _trace_requests_left = Gauge(
     "postern_trace_requests_left",
@@ -220,105 +212,14 @@ _trace_requests_left = Gauge(
     ["tenant"],
     registry=_registry,
 )
+# The library's own kind, because lines are logged on several threads.
 _alerts = Counter("postern_troubles", "Warnings and errors in the log, by event.", ["event"], registry=_registry)
-
-# Start at 0: an alert on a series that does not exist yet would miss its first event.
-for _phase in Phase:
-    _unknown.labels(_phase)
-    _phases.declare(_phase)
-for _lane in Lane:
-    _relayed.counts[(_lane,)] = 0
-    _wait.declare(_lane)
-for _origin in Origin:
-    _suppressed.labels(_origin)
-for _disbelief in Disbelief:
-    _ndr_disbelieved.labels(_disbelief)
-for _outcome in ("renewed", "failed"):
-    _tokens.labels(_outcome)
-
-__all__ = [
-    "CONTENT_TYPE",
-    "accepted",
-    "alert_logged",
-    "attempted",
-    "committed",
-    "credential_ends",
-    "declare_alerts",
-    "deferred",
-    "delivery_reported",
-    "disk_measured",
-    "duplicate_seen",
-    "expose",
-    "failed",
-    "held",
-    "in_doubt",
-    "ndr_disbelieved",
-    "ndr_measured",
-    "ndr_released",
-    "phase_took",
-    "recipients_suppressed",
-    "relayed",
-    "token_requested",
-    "token_stored",
-    "trace_measured",
-    "trace_released",
-    "trace_row",
-    "unknown_reply",
-    "verdict_reached",
-    "webhook_sent",
-]
-
-
-def recipients_suppressed(origins: Iterable[Origin]) -> None:
-    """Count the suppressed recipients of an accepted email."""
-    for origin in origins:
-        _suppressed.labels(origin).inc()
-
-
-def accepted(pool: str, lane: Lane) -> None:
-    """Count an email that is on disk."""
-    _accepted.counts[pool, lane] += 1
 
 
 def relayed(lane: Lane, seconds: float) -> None:
     """Count an email that was relayed to all recipients, `seconds` after it became due."""
-    _relayed.counts[(lane,)] += 1
+    _relayed(lane)
     _wait.observe(max(0.0, seconds), lane)
-
-
-def deferred(reason: str) -> None:
-    """Count an email that waits for its next attempt; `reason` is the rule."""
-    _deferred.labels(reason).inc()
-
-
-def failed(reason: str) -> None:
-    """Count an email that failed for a recipient; `reason` is the rule, or `expired`."""
-    _failed.labels(reason).inc()
-
-
-def held(reason: str) -> None:
-    """Count an email that is held for an operator."""
-    _held.labels(reason).inc()
-
-
-def in_doubt() -> None:
-    """Count an attempt with an unknown outcome."""
-    _in_doubt.inc()
-
-
-def attempted(outcome: Event) -> None:
-    """Count a settled attempt."""
-    _attempts.counts[(outcome,)] += 1
-
-
-def verdict_reached(rule: str) -> None:
-    """Count a recipient that was evaluated by this rule."""
-    _verdicts.counts[(rule,)] += 1
-
-
-def unknown_reply(phase: Phase) -> None:
-    """Count a reply without a known rule."""
-    _unknown.labels(phase).inc()
 
 
 def phase_took(phase: Phase, seconds: float) -> None:
@@ -332,11 +233,6 @@ def committed(size: int, seconds: float) -> None:
     _commits.observe(seconds)
 
 
-def token_requested(outcome: str) -> None:
-    """Count a token request with its retries, by final outcome."""
-    _tokens.labels(outcome).inc()
-
-
 def token_stored(client: str, *, at: float, until: float) -> None:
     """Record the validity of an app's new access token (epoch seconds)."""
     _issued.labels(client).set(at)
@@ -348,35 +244,10 @@ def credential_ends(mailbox: str, what: str, at: float) -> None:
     _ends.labels(mailbox, what).set(at)
 
 
-def webhook_sent(outcome: str) -> None:
-    """Count a settled POST of an event to a webhook."""
-    _webhook_posts.labels(outcome).inc()
-
-
-def trace_row(match: str) -> None:
-    """Count a row of the message trace."""
-    _trace_rows.labels(match).inc()
-
-
-def delivery_reported(state: str) -> None:
-    """Count a recipient whose delivery changed to this state."""
-    _deliveries.labels(state).inc()
-
-
-def duplicate_seen() -> None:
-    """Count an email that Exchange has twice."""
-    _duplicates.inc()
-
-
 def trace_measured(tenant: str, *, lag: float, requests_left: int) -> None:
     """Record the lag of the reader in seconds, and the requests that it may send."""
     _trace_lag.labels(tenant).set(max(0.0, lag))
     _trace_requests_left.labels(tenant).set(requests_left)
-
-
-def ndr_disbelieved(reason: Disbelief) -> None:
-    """Count a non-delivery report of which nothing is believed."""
-    _ndr_disbelieved.labels(reason).inc()
 
 
 def ndr_measured(mailbox: str, *, lag: float) -> None:

@@ -285,7 +285,8 @@ def _pool_for(sender: Address, route: Callable[[Address], str | None], default: 
 
 def _record_effects(accepted: Accepted, key: Key) -> None:
     for id_, listings in accepted.suppressed.items():
-        metrics.recipients_suppressed(listing.origin for listing in listings)
+        for listing in listings:
+            metrics.recipient_suppressed(listing.origin)
         logs.suppressed(id_, recipients=len(listings), key=key.name)
     for old in accepted.superseded:
         logs.superseded(old, key=key.name)
