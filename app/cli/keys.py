@@ -1,8 +1,9 @@
 """Commands `postern keys`: create, list, change, rotate and revoke API keys."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 import typer
@@ -19,6 +20,7 @@ from app.mail.key_policy import Policy, PolicyError
 from app.store.keys.records import Key, KeyRecord, KeyRevision, KeyRotation, Permission
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 commands = typer.Typer(no_args_is_help=True)
 _COLUMNS = ("id", "name", "permission", "limits", "last_used_at", "state")
@@ -28,70 +30,101 @@ Id = Annotated[UUID, typer.Argument(help="Id of the key, from `postern keys list
 PermissionOption = Annotated[
     Permission | None, typer.Option("--permission", help="Permission; sending_access by default.")
 ]
-Senders = Annotated[
-    str | None, typer.Option(help="Allowed sender patterns, separated by commas; all senders of the pools by default.")
-]
-DefaultSender = Annotated[str | None, typer.Option(help="Sender of emails without `from`.")]
-Lanes = Annotated[str | None, typer.Option(help="Allowed lanes, separated by commas; all by default.")]
-Recipients = Annotated[
-    str | None,
-    typer.Option(help="Allowed recipients: domains, addresses and patterns, separated by commas; all by default."),
-]
-RedirectTo = Annotated[str | None, typer.Option(help="Address that receives all emails instead of their recipients.")]
-Sink = Annotated[bool | None, typer.Option("--sink/--no-sink", help="Accept and store emails, but never send them.")]
-PerMinute = Annotated[int | None, typer.Option(min=0, help="Emails a minute; 0: no limit.")]
-PerDay = Annotated[int | None, typer.Option(min=0, help="Emails a day (UTC); 0: no limit.")]
-RecipientsPerMinute = Annotated[int | None, typer.Option(min=0, help="Recipients a minute; 0: no limit.")]
-RecipientsPerDay = Annotated[int | None, typer.Option(min=0, help="Recipients a day (UTC); 0: no limit.")]
-BytesPerMinute = Annotated[int | None, typer.Option(min=0, help="Bytes of composed messages a minute; 0: no limit.")]
-BytesPerDay = Annotated[int | None, typer.Option(min=0, help="Bytes of composed messages a day (UTC); 0: no limit.")]
-IgnoreSuppressions = Annotated[
-    str | None,
-    typer.Option(
-        help="Lanes whose emails are sent to suppressed addresses, too, separated by commas; none by default."
-    ),
-]
 
-RetryUnseen = Annotated[
-    bool | None,
-    typer.Option(
-        "--retry-unseen/--no-retry-unseen",
-        help="Send held emails again that Exchange's message trace does not contain.",
+
+class _PolicyOption(NamedTuple):
+    """Option of a member of a policy: the rule for its value, its type and its help."""
+
+    rule: Callable[[Any], Any]
+    type: type[str | int | bool]
+    help: str
+
+
+def _list(rule: Callable[[list[str]], Any]) -> Callable[[str], Any]:
+    return lambda text: rule([item for item in text.split(",") if item.strip()])
+
+
+def _optional(rule: Callable[[Any], Any]) -> Callable[[str | int], Any]:
+    """Return the rule for a value that removes the restriction if it is blank or 0."""
+    return lambda value: rule(value) if value and str(value).strip() else None
+
+
+# By field of Policy. An empty value removes a restriction.
+_POLICY_OPTIONS: Mapping[str, _PolicyOption] = {
+    "senders": _PolicyOption(
+        _list(key_policy.senders),
+        str,
+        "Allowed sender patterns, separated by commas; all senders of the pools by default.",
     ),
-]
-Strict = Annotated[
-    bool | None, typer.Option("--strict/--no-strict", help="Refuse emails with unknown members instead of a warning.")
-]
+    "default_sender": _PolicyOption(_optional(key_policy.default_sender), str, "Sender of emails without `from`."),
+    "lanes": _PolicyOption(_list(key_policy.lanes), str, "Allowed lanes, separated by commas; all by default."),
+    "recipients": _PolicyOption(
+        _list(key_policy.recipients),
+        str,
+        "Allowed recipients: domains, addresses and patterns, separated by commas; all by default.",
+    ),
+    "redirect_to": _PolicyOption(
+        _optional(key_policy.redirect_to), str, "Address that receives all emails instead of their recipients."
+    ),
+    "sink": _PolicyOption(bool, bool, "Accept and store emails, but never send them."),
+    **{
+        f"{amount}_per_{window}": _PolicyOption(_optional(rule), int, f"{what} a {period}; 0: no limit.")
+        for amount, what, rule in (
+            ("messages", "Emails", key_policy.item_limit),
+            ("recipients", "Recipients", key_policy.item_limit),
+            ("bytes", "Bytes of composed messages", key_policy.byte_limit),
+        )
+        for window, period in (("minute", "minute"), ("day", "day (UTC)"))
+    },
+    "ignore_suppressions": _PolicyOption(
+        _list(key_policy.lanes),
+        str,
+        "Lanes whose emails are sent to suppressed addresses, too, separated by commas; none by default.",
+    ),
+    "retry_unseen": _PolicyOption(bool, bool, "Send held emails again that Exchange's message trace does not contain."),
+    "strict": _PolicyOption(bool, bool, "Refuse emails with unknown members instead of a warning."),
+}
+
+
+def _option(name: str) -> str:
+    return "--" + name.removeprefix("messages_").replace("_", "-")
+
+
+def _with_policy_options(command: F) -> F:
+    """Add the options of a policy to a command, before its keyword-only ones. It gets their values by field."""
+    own = [one for one in inspect.signature(command).parameters.values() if one.kind is not one.VAR_KEYWORD]
+    first = next(place for place, one in enumerate(own) if one.kind is one.KEYWORD_ONLY)
+    options = [_parameter(name, option) for name, option in _POLICY_OPTIONS.items()]
+    vars(command)["__signature__"] = inspect.Signature([*own[:first], *options, *own[first:]])
+    return command
+
+
+def _parameter(name: str, option: _PolicyOption) -> inspect.Parameter:
+    flag = _option(name)
+    shown = typer.Option(
+        f"{flag}/--no-{flag.removeprefix('--')}" if option.type is bool else flag,
+        min=0 if option.type is int else None,
+        help=option.help,
+    )
+    optional: Any = option.type | None
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=None, annotation=Annotated[optional, shown])
 
 
 @commands.command()
+@_with_policy_options
 def create(
     name: Annotated[str, typer.Argument(help="Name of the key, such as `shop`.")],
     permission: PermissionOption = None,
-    senders: Senders = None,
-    default_sender: DefaultSender = None,
-    lanes: Lanes = None,
-    recipients: Recipients = None,
-    redirect_to: RedirectTo = None,
-    sink: Sink = None,
-    per_minute: PerMinute = None,
-    per_day: PerDay = None,
-    recipients_per_minute: RecipientsPerMinute = None,
-    recipients_per_day: RecipientsPerDay = None,
-    bytes_per_minute: BytesPerMinute = None,
-    bytes_per_day: BytesPerDay = None,
-    ignore_suppressions: IgnoreSuppressions = None,
-    retry_unseen: RetryUnseen = None,
-    strict: Strict = None,
+    *,
     as_json: AsJson = False,
+    **policy: Any,
 ) -> None:
     """Create a key. Its secret is shown once, and stored only as a hash."""
-    limits = (per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
-    options = (ignore_suppressions, retry_unseen, strict)
-    restrictions = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits, *options)
+    restrictions = _given(policy)
     name = _read("NAME", key_policy.name, name)
-    policy = _read("policy", key_policy.validate, Policy(**restrictions))
-    key = Key(uuid4(), name, permission or Permission.SENDING_ACCESS, Clock().now(), policy)
+    valid = _read("policy", key_policy.validate, Policy(**restrictions))
+    key = Key(uuid4(), name, permission or Permission.SENDING_ACCESS, Clock().now(), valid)
     secret = new_key()
     with_store(lambda store: store.create_key(key, digest(secret), ACTOR), create=True)
     _print_secret(key.id, secret, as_json)
@@ -120,34 +153,20 @@ def show_(id: Id, as_json: AsJson = False) -> None:
 
 
 @commands.command()
+@_with_policy_options
 def update(
     id: Id,
     name: Annotated[str | None, typer.Option(help="New name of the key.")] = None,
     permission: PermissionOption = None,
-    senders: Senders = None,
-    default_sender: DefaultSender = None,
-    lanes: Lanes = None,
-    recipients: Recipients = None,
-    redirect_to: RedirectTo = None,
-    sink: Sink = None,
-    per_minute: PerMinute = None,
-    per_day: PerDay = None,
-    recipients_per_minute: RecipientsPerMinute = None,
-    recipients_per_day: RecipientsPerDay = None,
-    bytes_per_minute: BytesPerMinute = None,
-    bytes_per_day: BytesPerDay = None,
-    ignore_suppressions: IgnoreSuppressions = None,
-    retry_unseen: RetryUnseen = None,
-    strict: Strict = None,
+    *,
     disabled: Annotated[
         bool | None, typer.Option("--disable/--enable", help="Refuse the key until it is enabled again.")
     ] = None,
     as_json: AsJson = False,
+    **policy: Any,
 ) -> None:
     """Change a key. Options that are not given stay as they are; an empty value ("") removes a limit."""
-    limits = (per_minute, per_day, recipients_per_minute, recipients_per_day, bytes_per_minute, bytes_per_day)
-    options = (ignore_suppressions, retry_unseen, strict)
-    changes = _policy(senders, default_sender, lanes, recipients, redirect_to, sink, *limits, *options)
+    changes = _given(policy)
     others = {"name": name and _read("--name", key_policy.name, name), "permission": permission, "disabled": disabled}
     changes |= {member: value for member, value in others.items() if value is not None}
     revision = KeyRevision(id, changes, Clock().now(), ACTOR)
@@ -187,49 +206,13 @@ def _print_change(id: UUID, done: str, as_json: bool) -> None:
         print_line(done)
 
 
-def _items(text: str) -> list[str]:
-    return [item for item in text.split(",") if item.strip()]
-
-
-def _item_limit(number: int) -> int | None:
-    return key_policy.item_limit(number) if number else None
-
-
-def _byte_limit(number: int) -> int | None:
-    return key_policy.byte_limit(number) if number else None
-
-
-# By field of Policy. An empty value removes a restriction.
-_RULES: Mapping[str, Callable[[Any], Any]] = {
-    "senders": lambda text: key_policy.senders(_items(text)),
-    "default_sender": lambda text: key_policy.default_sender(text) if text.strip() else None,
-    "lanes": lambda text: key_policy.lanes(_items(text)),
-    "recipients": lambda text: key_policy.recipients(_items(text)),
-    "redirect_to": lambda text: key_policy.redirect_to(text) if text.strip() else None,
-    "sink": bool,
-    "messages_per_minute": _item_limit,
-    "messages_per_day": _item_limit,
-    "recipients_per_minute": _item_limit,
-    "recipients_per_day": _item_limit,
-    "bytes_per_minute": _byte_limit,
-    "bytes_per_day": _byte_limit,
-    "ignore_suppressions": lambda text: key_policy.lanes(_items(text)),
-    "retry_unseen": bool,
-    "strict": bool,
-}
-
-
-def _policy(*values: str | int | bool | None) -> dict[str, Any]:
-    """Return the given fields of a policy; `values` are in the order of `_RULES`, None if not given."""
+def _given(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the valid fields of a policy whose options are given."""
     return {
-        name: _read(_option(name), rule, value)
-        for (name, rule), value in zip(_RULES.items(), values, strict=True)
+        name: _read(_option(name), _POLICY_OPTIONS[name].rule, value)
+        for name, value in policy.items()
         if value is not None
     }
-
-
-def _option(name: str) -> str:
-    return "--" + name.removeprefix("messages_").replace("_", "-")
 
 
 def _read(option: str, rule: Callable[[Any], T], value: Any) -> T:
