@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
+from app.store.db.methods import WriteMethod
 from app.store.db.writer import Writer
 from app.store.mailboxes import ownership, tenant_quota
-from app.store.mailboxes.records import Acquired, ClockSkew, ClusterView, QuotaGrant, QuotaRequest, Replica
+from app.store.mailboxes.records import Acquired, ClockSkew
 from app.store.queue import recover
 from app.store.records import ANY_POOL
 
@@ -22,9 +23,7 @@ class ReplicaStore:
         self._jitter = jitter
         self._on_free = on_free
 
-    async def heartbeat(self, replica: Replica) -> ClusterView:
-        """Renew the lease of this replica; return the live replicas and the owner of every mailbox."""
-        return await self._write(ownership.heartbeat, replica)
+    heartbeat = WriteMethod(ownership.heartbeat)
 
     async def acquire(
         self,
@@ -56,6 +55,4 @@ class ReplicaStore:
         await self._write(ownership.leave, replica)
         self._on_free()
 
-    async def draw_quota(self, request: QuotaRequest) -> QuotaGrant | None:
-        """Draw recipients of the tenant's daily quota. None: another replica draws now; try again."""
-        return await self._write(tenant_quota.draw_quota, request)
+    draw_quota = WriteMethod(tenant_quota.draw_quota)

@@ -90,7 +90,10 @@ _REMOVE_KEY = delete(idempotency).where(
 
 @per_argument
 def prune(connection: Connection, cutoffs: RetentionCutoffs) -> int:
-    """Run one step; return the number of rows removed or emptied. 0: nothing is left, or another process prunes."""
+    """Run one step; return the number of rows removed or emptied, up to BATCH_SIZE.
+
+    Call it until it returns 0: nothing is left, or another process prunes.
+    """
     if not _lock(connection):
         return 0
     return (

@@ -1,5 +1,7 @@
 """Facade of the store: one async method for each operation or query, values in and values out.
 
+A method that only runs one of them is made from it, with its parameters and its result, and documented there.
+
 Rules for all methods: times are epoch seconds of the caller's clock, durations are seconds. Every method raises
 StoreUnavailableError if the database does not answer. A write returns after its commit is on disk; a write that raises
 has stored nothing, unless the connection to a database server was lost during the commit.
@@ -10,7 +12,7 @@ With a `key_id` a method sees only the mail of that API key; None: the mail of a
 import asyncio
 import math
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import chain
 from typing import Self, TypeVar
@@ -23,24 +25,24 @@ from app.mail.message.message import Lane
 from app.mail.office365.limits import MailboxLimits
 from app.mail.suppression import Listing
 from app.mail.times import iso
-from app.mail.webhook.payload import WebhookEvent
 from app.store import retention
 from app.store.admin_store import AdminStore
 from app.store.db import engine, ping, vacuum
+from app.store.db.methods import ReadMethod, WriteMethod
 from app.store.db.notify import DUE, FREE, NotifyChannel
 from app.store.db.reader import Reader
 from app.store.db.writer import OnDue, Operation, Writer
 from app.store.keys.audit import Actor, AuditAction, Entry
 from app.store.lock_order import LOCK_ORDER
 from app.store.mailboxes import conditions
-from app.store.mailboxes.records import MailboxRecord, MailboxUsage, SendRecord
 from app.store.message_trace_store import TraceStore
 from app.store.migrations import is_current, migrate
 from app.store.queue import accept, claim, clock_change, delay_notices, operator, recover, settle
 from app.store.queue.fair_queue import LaneKey
 from app.store.queue.settle import AttemptResult, Mark
-from app.store.read import backlog, listing, mailbox_usage, messages, queue_position, status
-from app.store.read.records import Backlog, BoundedCount, MessagePage, QueuePosition, Selection, SendHistory
+from app.store.read import backlog as backlog_counts
+from app.store.read import listing, mailbox_usage, messages, queue_position, status
+from app.store.read.records import BoundedCount, MessagePage, QueuePosition, Selection
 from app.store.records import (
     ANY_POOL,
     OTHER_PROCESS,
@@ -57,17 +59,9 @@ from app.store.records import (
 )
 from app.store.replica_store import ReplicaStore
 from app.store.suppressions import recheck
-from app.store.webhooks import deliveries, endpoints, outbox
-from app.store.webhooks.records import (
-    ClaimedDelivery,
-    Delivery,
-    DeliveryResult,
-    NewWebhook,
-    Removal,
-    Revision,
-    Rotation,
-    Webhook,
-)
+from app.store.webhooks import deliveries as delivery_queue
+from app.store.webhooks import endpoints, outbox
+from app.store.webhooks.records import ClaimedDelivery, NewWebhook, Removal, Webhook
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -166,9 +160,7 @@ class Store(AdminStore):
         found = await self._read(partial(accept.suppressed, fresh=[acceptance]))
         return found.get(acceptance.id, {})
 
-    async def still_suppressed(self, ids: Sequence[UUID], now: float) -> Mapping[UUID, Sequence[str]]:
-        """Return by email the recipients that get nothing even if it is sent again; an email without is left out."""
-        return await self._read(partial(recheck.still_suppressed, ids=ids, now=now))
+    still_suppressed = ReadMethod(recheck.still_suppressed)
 
     # Relay: claim, attempt, settle
 
@@ -262,12 +254,7 @@ class Store(AdminStore):
         await self.recover(now, everything=True)
         return sum(await self._in_batches(recover.hold, now, recover.BATCH_SIZE, int))
 
-    async def latest_timestamp(self) -> float | None:
-        """Return the latest time stored; None if the store is empty.
-
-        It is in the future if the clock has been set back since.
-        """
-        return await self._read(clock_change.latest)
+    latest_timestamp = ReadMethod(clock_change.latest)
 
     async def apply_clock_change(self, now: float, lease_until: float) -> int:
         """Adjust due times and leases after the wall clock was set back.
@@ -286,25 +273,12 @@ class Store(AdminStore):
                 count, after = count + found.count, found.after
         return count
 
-    async def next_due_times(self, pools: Sequence[str]) -> dict[str, float]:
-        """Return by pool the due time of its earliest waiting message; a pool without one is left out.
-
-        The message may be past its expiry (see `expire`).
-        """
-        return await self._read(partial(messages.next_due_times, pools=pools))
-
-    async def sent_since(self, mailbox: str, since: float) -> list[SendRecord]:
-        """Return the messages that this mailbox sent after `since` or is sending now, oldest first."""
-        return await self._read(partial(messages.sent_since, mailbox=mailbox, since=since))
+    next_due_times = ReadMethod(messages.next_due_times)
+    sent_since = ReadMethod(messages.sent_since)
 
     # Retention
 
-    async def prune(self, cutoffs: retention.RetentionCutoffs) -> int:
-        """Remove up to `retention.BATCH_SIZE` rows or contents past their retention; return their number.
-
-        Call it until it returns 0: nothing is left, or another process prunes.
-        """
-        return await self._write(retention.prune, cutoffs, batchable=True)
+    prune = WriteMethod(retention.prune, batchable=True)
 
     async def shrink(self, min_free_pages: int = vacuum.MIN_FREE_PAGES) -> int:
         """Return up to `vacuum.BATCH_PAGES` unused pages of an embedded database to the file system; their number.
@@ -315,9 +289,7 @@ class Store(AdminStore):
 
     # Reads
 
-    async def get(self, id: UUID, key_id: UUID | None = None) -> Email | None:
-        """Return one message with recipients and attempts; None if there is none, or it is another key's."""
-        return await self._read(partial(messages.get, id=id, key_id=key_id))
+    get = ReadMethod(messages.get)
 
     async def queue_position(
         self, id: UUID, now: float, exact: int = queue_position.EXACT_COUNT_LIMIT
@@ -361,29 +333,16 @@ class Store(AdminStore):
         """Return by member of EVENTS the number of messages of a selection, as `count_emails` counts them."""
         return await self._read(partial(listing.count_by_event, asked=asked, now=now, limit=limit))
 
-    async def find_ended(self, ids: Collection[UUID]) -> set[UUID]:
-        """Return the ids among these that are done or cancelled."""
-        return await self._read(partial(messages.find_ended, ids=ids))
-
-    async def content(self, id: UUID) -> bytes | None:
-        """Return the bytes of the message as sent; None if they were removed."""
-        return await self._read(partial(messages.content, id=id))
-
-    async def counts(self) -> dict[MessageState, int]:
-        """Return the number of messages by state, with every state. Reads a whole index: not for periodic calls."""
-        return await self._read(messages.counts)
-
-    async def backlog(self, pools: Sequence[str], now: float) -> Backlog:
-        """Return the numbers of unfinished messages in these pools, up to COUNT_LIMIT, and the oldest due times."""
-        return await self._read(partial(backlog.backlog, pools=pools, now=now))
+    find_ended = ReadMethod(messages.find_ended)
+    content = ReadMethod(messages.content)
+    counts = ReadMethod(messages.counts)
+    backlog = ReadMethod(backlog_counts.backlog)
 
     async def write_probe(self) -> None:
         """Commit one small write to prove that the database can be written to."""
         await self._write(ping.write_probe, None)
 
-    async def has_our_schema(self) -> bool:
-        """Return True while the database has the schema of this build."""
-        return await self._read(is_current)
+    has_our_schema = ReadMethod(is_current)
 
     # Operator commands. None: there is no such message, or it is another key's. `by`: actor for the audit
 
@@ -420,25 +379,11 @@ class Store(AdminStore):
         """
         await self._write(conditions.save_condition, conditions.SaveCondition(name, pool, condition, fulfilled_request))
 
-    async def mailbox(self, name: str) -> MailboxRecord | None:
-        """Return one mailbox; None if it has never relayed."""
-        return await self._read(partial(conditions.find, name=name))
-
-    async def mailboxes(self) -> list[MailboxRecord]:
-        """Return all mailboxes that have ever relayed, by name."""
-        return await self._read(conditions.list_all)
-
-    async def usage(self, now: float) -> dict[str, MailboxUsage]:
-        """Return by mailbox the usage of its limits. Reads a day of attempts: not for periodic calls."""
-        return await self._read(partial(mailbox_usage.usage, now=now))
-
-    async def active_sends(self, mailboxes: Sequence[str], now: float) -> Mapping[str, int]:
-        """Return by mailbox the number of messages that it is sending."""
-        return await self._read(partial(mailbox_usage.active_sends, mailboxes=mailboxes, now=now))
-
-    async def send_history(self, mailboxes: Sequence[str], now: float) -> Mapping[str, SendHistory]:
-        """Return by mailbox its sends of the last hour and day. Reads a day of attempts: not for frequent calls."""
-        return await self._read(partial(mailbox_usage.send_history, mailboxes=mailboxes, now=now))
+    mailbox = ReadMethod(conditions.find)
+    mailboxes = ReadMethod(conditions.list_all)
+    usage = ReadMethod(mailbox_usage.usage)
+    active_sends = ReadMethod(mailbox_usage.active_sends)
+    send_history = ReadMethod(mailbox_usage.send_history)
 
     # Webhooks
 
@@ -446,54 +391,33 @@ class Store(AdminStore):
         """Store an endpoint. It receives the events from now on."""
         await self._write(endpoints.create, NewWebhook(webhook, by))
 
-    async def webhooks(self) -> list[Webhook]:
-        """Return all endpoints, the newest first, with the disabled ones."""
-        return await self._read(endpoints.list_all)
-
-    async def webhook(self, id: UUID) -> Webhook | None:
-        """Return one endpoint; None if there is none of this id."""
-        return await self._read(partial(endpoints.find, id=id))
-
-    async def revise_webhook(self, revision: Revision) -> bool:
-        """Change an endpoint. False: there is none of this id."""
-        return await self._write(endpoints.revise, revision)
-
-    async def rotate_webhook(self, rotation: Rotation) -> bool:
-        """Give an endpoint a new secret; the old one also signs for a while. False: there is none of this id."""
-        return await self._write(endpoints.rotate, rotation)
+    webhooks = ReadMethod(endpoints.list_all)
+    webhook = ReadMethod(endpoints.find)
+    revise_webhook = WriteMethod(endpoints.revise)
+    rotate_webhook = WriteMethod(endpoints.rotate)
 
     async def remove_webhook(self, id: UUID, now: float, by: Actor | None = None) -> bool:
         """Remove an endpoint. False: there is none of this id."""
         return await self._write(endpoints.remove, Removal(id, now, by))
 
-    async def webhook_backlog(self, id: UUID) -> int:
-        """Return the number of pending deliveries of an endpoint, up to COUNT_LIMIT."""
-        return await self._read(partial(backlog.webhook_backlog, id=id))
-
-    async def deliveries(self, webhook: UUID, before: UUID | None, limit: int) -> list[Delivery]:
-        """Return up to `limit` deliveries of an endpoint, the newest first; with `before`, those of older events."""
-        return await self._read(partial(endpoints.deliveries, id=webhook, before=before, limit=limit))
-
-    async def delivery(self, webhook: UUID, event: UUID) -> Delivery | None:
-        """Return the delivery of one event to one endpoint; None if there is none."""
-        return await self._read(partial(endpoints.delivery, id=webhook, event_id=event))
+    webhook_backlog = ReadMethod(backlog_counts.webhook_backlog)
+    deliveries = ReadMethod(endpoints.deliveries)
+    delivery = ReadMethod(endpoints.delivery)
 
     async def replay(self, webhook: UUID, event: UUID, now: float, by: Actor | None = None) -> bool:
         """Deliver an event to an endpoint again, under the same id. False: there is no such delivery."""
-        return await self._write(deliveries.replay, deliveries.Replay(webhook, event, now, by))
+        return await self._write(delivery_queue.replay, delivery_queue.Replay(webhook, event, now, by))
 
     async def replay_failed(self, webhook: UUID, since: float, now: float, by: Actor | None = None) -> int:
         """Deliver every failed event since `since` to an endpoint again; return their number."""
-        request = deliveries.ReplayFailed(webhook, since, now)
-        number = sum(await self._in_batches(deliveries.replay_failed, request, deliveries.BATCH_SIZE, int))
+        request = delivery_queue.ReplayFailed(webhook, since, now)
+        number = sum(await self._in_batches(delivery_queue.replay_failed, request, delivery_queue.BATCH_SIZE, int))
         if by is not None and number:
             details = {"events": number, "since": iso(since)}
             await self.record(Entry(now, by, AuditAction.WEBHOOK_REPLAYED, str(webhook), details))
         return number
 
-    async def publish_event(self, event: WebhookEvent) -> None:
-        """Publish an event that no other write publishes."""
-        await self._write(outbox.publish, event)
+    publish_event = WriteMethod(outbox.publish)
 
     async def write_delay_notices(self, now: float) -> None:
         """Publish `email.delivery_delayed` for messages that have waited for DELAY_NOTICE_AFTER."""
@@ -501,20 +425,16 @@ class Store(AdminStore):
             if await self._write(delay_notices.write_notices, now) < delay_notices.BATCH_SIZE:
                 break
 
-    async def webhooks_with_work(self, now: float) -> list[Webhook]:
-        """Return the enabled endpoints with due deliveries."""
-        return await self._read(partial(endpoints.with_work, now=now))
+    webhooks_with_work = ReadMethod(endpoints.with_work)
 
     async def claim_deliveries(
         self, webhook: UUID, limit: int, now: float, lease_until: float
     ) -> list[ClaimedDelivery]:
         """Claim up to `limit` due deliveries of an endpoint, only the first of each subject, until `lease_until`."""
-        return await self._write(deliveries.claim, deliveries.DeliveryClaim(webhook, limit, now, lease_until))
+        return await self._write(delivery_queue.claim, delivery_queue.DeliveryClaim(webhook, limit, now, lease_until))
 
     async def recover_deliveries(self, now: float, until: float) -> None:
         """Make deliveries due now whose lease ends by `until`. Only if no other process dispatches."""
-        await self._write(deliveries.recover, deliveries.ExpiredDeliveryLeases(now, until))
+        await self._write(delivery_queue.recover, delivery_queue.ExpiredDeliveryLeases(now, until))
 
-    async def settle_delivery(self, result: DeliveryResult) -> bool:
-        """Write the outcome of a delivery attempt. False: the lease was lost and nothing is written."""
-        return await self._write(deliveries.settle, result)
+    settle_delivery = WriteMethod(delivery_queue.settle)

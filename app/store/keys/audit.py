@@ -134,7 +134,7 @@ def record_refusals(connection: Connection, batch: Sequence[Sequence[CountedEntr
 
 
 def page(connection: Connection, before: UUID | None, limit: int) -> list[AuditRecord]:
-    """Return the newest entries, or those before an entry."""
+    """Return up to `limit` entries, the newest first; with `before`, those older than this entry."""
     return [_record(row) for row in connection.execute(_PAGE, {"before": before or LAST_ID, "limit": limit})]
 
 

@@ -97,7 +97,7 @@ def revise(connection: Connection, revision: KeyRevision) -> Key | None:
 
 @per_argument
 def rotate(connection: Connection, rotation: KeyRotation) -> bool:
-    """Give a key a new secret; return whether it exists and is not revoked."""
+    """Give a key a new secret; the old one works until `old_until`. False: it does not exist or is revoked."""
     row = connection.execute(_ONE.with_for_update(), {"api_key": rotation.id}).one_or_none()
     if row is None or row.revoked_at is not None:
         return False
@@ -147,7 +147,7 @@ def get(connection: Connection, id: UUID) -> KeyRecord | None:
 
 
 def find(connection: Connection, digest: bytes) -> AuthenticatedKey | None:
-    """Return the key of the secret with this digest, usable or not."""
+    """Return the key of the secret with this SHA-256, also a revoked one; None if there is none."""
     for row in connection.execute(_BY_HANDLE, {"handle": digest[:HANDLE_LENGTH]}):
         if hmac.compare_digest(row.digest, digest):
             key = _key(row)

@@ -31,7 +31,7 @@ _SENT = select(func.coalesce(func.sum(attempts.c.recipients), 0)).where(
 
 @per_argument
 def draw_quota(connection: Connection, request: QuotaRequest) -> QuotaGrant | None:
-    """Grant up to the remaining recipients. None: another replica draws now."""
+    """Grant up to the remaining recipients. None: another replica draws now; try again."""
     if connection.execute(_LOCK).scalar() is None:
         return None
     if request.before is not None:

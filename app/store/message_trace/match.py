@@ -85,7 +85,7 @@ class Matcher:
 
 
 def matches(connection: Connection, reports: Sequence[Report], scope: Scope) -> list[Match]:
-    """Return the match of each report, without a change."""
+    """Return the match of each report, in order, without a change."""
     matcher = Matcher(connection, reports, scope)
     return [matcher.find(report)[0] for report in reports]
 

@@ -42,7 +42,7 @@ _FENCE = (
 
 @per_argument
 def hold(connection: Connection, request: HoldRequest) -> Position | None:
-    """Take or renew the lease of a tenant's reader. None: another replica has it."""
+    """Take or renew the lease of a tenant's or mailbox's reader. None: another replica has it."""
     new = {"tenant": request.tenant, "token": 0, "until": 0.0, "requests": []}
     connection.execute(upsert(connection.dialect.name, trace_readers).on_conflict_do_nothing(), new)
     row = connection.execute(_FREE, {"tenant_name": request.tenant, "reader": request.holder}).one_or_none()

@@ -64,7 +64,10 @@ _SHORTEN = update(messages).where(ACTIVE, _m.lease_until > bindparam("until")).v
 
 
 def latest(connection: Connection) -> float | None:
-    """Return the latest time stored: of an acceptance, or of the end of an attempt."""
+    """Return the latest time stored, of an acceptance or of the end of an attempt; None if the store is empty.
+
+    It is in the future if the clock has been set back since.
+    """
     times = [connection.execute(_NEWEST).scalar(), *connection.execute(_LAST_ENDED).scalars()]
     return max((moment for moment in times if moment is not None), default=None)
 

@@ -73,7 +73,10 @@ _PENDING = select(func.count(), func.min(_pending.c.next_at)).select_from(_pendi
 
 
 def backlog(connection: Connection, pools: Sequence[str], now: float) -> Backlog:
-    """Return the numbers of these pools, of all webhooks and of the suppression list at `now` (epoch seconds)."""
+    """Return the numbers of these pools, of all webhooks and of the suppression list at `now` (epoch seconds).
+
+    They end at their limits, such as COUNT_LIMIT.
+    """
     waiting = Counter({Waiting(pool, lane, kind): 0 for pool in pools for lane in LANES for kind in WAITING_KINDS})
     oldest: dict[tuple[str, Lane], float] = {}
     for pool in pools:

@@ -19,7 +19,10 @@ _NOW = select(func.count()).select_from(_active)
 
 
 def usage(connection: Connection, now: float) -> dict[str, MailboxUsage]:
-    """Return the usage of every mailbox that ever relayed, at `now` (epoch seconds)."""
+    """Return the usage of every mailbox that ever relayed, at `now` (epoch seconds).
+
+    Reads a day of attempts: not for periodic calls.
+    """
     return {record.name: _usage(connection, record.name, now) for record in conditions.list_all(connection)}
 
 
@@ -36,7 +39,10 @@ def active_sends(connection: Connection, mailboxes: Sequence[str], now: float) -
 
 
 def send_history(connection: Connection, mailboxes: Sequence[str], now: float) -> dict[str, SendHistory]:
-    """Return by mailbox its sends of the last hour and day at `now` (epoch seconds)."""
+    """Return by mailbox its sends of the last hour and day at `now` (epoch seconds).
+
+    Reads a day of attempts: not for frequent calls.
+    """
     return {
         name: SendHistory(
             tuple(messages for messages, _ in _columns(connection, name, now, MINUTE, HOUR // MINUTE)),

@@ -60,7 +60,7 @@ ACTIVE_SENDS = (
 SENDS = union_all(_ENDED, ACTIVE_SENDS)  # with the time at which each counts: an active one at the end of its lease
 
 
-def get(connection: Connection, id: UUID, key_id: UUID | None) -> Email | None:
+def get(connection: Connection, id: UUID, key_id: UUID | None = None) -> Email | None:
     """Return one message with recipients and attempts; None if it is another key's (`key_id` None: any key)."""
     row = connection.execute(_ONE, {"id": id}).one_or_none()
     if row is None or key_id not in (None, row.key_id):
@@ -88,13 +88,16 @@ def content(connection: Connection, id: UUID) -> bytes | None:
 
 
 def counts(connection: Connection) -> dict[MessageState, int]:
-    """Return the number of messages by state; every state is present."""
+    """Return the number of messages by state, with every state. Reads a whole index: not for periodic calls."""
     found = connection.execute(select(_m.state, func.count()).group_by(_m.state))
     return dict.fromkeys(MessageState, 0) | {MessageState(state): number for state, number in found}
 
 
 def next_due_times(connection: Connection, pools: Sequence[str]) -> dict[str, float]:
-    """Return by pool the due time of a ready message, or else the first later one (epoch seconds)."""
+    """Return by pool the due time of a ready message, or else the first later one (epoch seconds).
+
+    A pool without one is left out. The message may be past its expiry.
+    """
     found = {pool: _next_due(connection, pool) for pool in pools}
     return {pool: at for pool, at in found.items() if at is not None}
 

@@ -98,7 +98,7 @@ def insert(connection: Connection, entries: Sequence[Suppression], now: float) -
 
 
 def find(connection: Connection, key: UUID | str, now: float) -> Suppression | None:
-    """Return the entry of this id or address; None if there is none."""
+    """Return the entry of this id or address (in the form for comparisons); None if there is none."""
     if isinstance(key, UUID):
         row = connection.execute(_OF_IDS, {"ids": [key], "now": now}).one_or_none()
     else:

@@ -141,13 +141,13 @@ def with_work(connection: Connection, now: float) -> list[Webhook]:
 
 
 def deliveries(connection: Connection, id: UUID, before: UUID | None, limit: int) -> list[Delivery]:
-    """Return the newest deliveries of an endpoint; with `before`, those of older events."""
+    """Return up to `limit` deliveries of an endpoint, the newest first; with `before`, those of older events."""
     values = {"id": id, "before": before or LAST_ID, "limit": limit}
     return [_delivery(row) for row in connection.execute(_NEWEST, values)]
 
 
 def delivery(connection: Connection, id: UUID, event_id: UUID) -> Delivery | None:
-    """Return the delivery of one event to one endpoint."""
+    """Return the delivery of one event to one endpoint; None if there is none."""
     row = connection.execute(_DELIVERY, {"id": id, "event": event_id}).one_or_none()
     return None if row is None else _delivery(row)
 

@@ -107,7 +107,8 @@ async def test_a_contradictory_change_changes_nothing(store: Store) -> None:
     """And fails no other write of its group."""
     await store.create_key(TWO, b"2" * 32)
     bad, good = revision(TWO.id, sink=True), revision(TWO.id, name="other")
-    wrong, right = await asyncio.gather(store.revise_key(bad), store.revise_key(good), return_exceptions=True)
+    outcomes = await asyncio.gather(store.revise_key(bad), store.revise_key(good), return_exceptions=True)
+    wrong, right = outcomes
     assert isinstance(wrong, PolicyError)
     assert right == replace(TWO, name="other")
     assert await store.revise_key(revision(STRANGER)) is None
