@@ -373,6 +373,7 @@ class _RequestCycle(RequestResponseCycle):
         self._head = b""
         if not more:
             self.response_complete = True
+            self.scope.pop(TAKE_BODY, None)  # type: ignore[misc]  # it refers to this object
             self.message_event.set()
             if not self.keep_alive:
                 self.transport.close()

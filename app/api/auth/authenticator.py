@@ -62,11 +62,10 @@ class Authenticator:
 
     async def any_key(self, request: Request) -> Key:
         """Return the key of the request. Raises MissingKey, InvalidKey, Unavailable, and StoreUnavailable."""
-        presented = await self._find(sha256(_bearer(request)).digest())
-        if presented is None or not self._works(presented):
-            raise InvalidKey
-        request.scope["caller"].identify(presented.key, partial(self.any_key, request))
-        return presented.key
+        hashed = sha256(_bearer(request)).digest()
+        key = await self._key(hashed)
+        request.scope["caller"].identify(key, partial(self._key, hashed))
+        return key
 
     async def require(self, request: Request, permissions: Sequence[Permission]) -> Key:
         """Return a key with one of these permissions. Raises RestrictedKey too."""
@@ -74,6 +73,12 @@ class Authenticator:
         if key.permission not in permissions:
             raise RestrictedKey(key.permission, permissions)
         return key
+
+    async def _key(self, hashed: bytes) -> Key:
+        presented = await self._find(hashed)
+        if presented is None or not self._works(presented):
+            raise InvalidKey
+        return presented.key
 
     def _works(self, presented: AuthenticatedKey) -> bool:
         return presented.until is None or self._clock.now() < presented.until
