@@ -1,7 +1,6 @@
 """Steps of a start at the database: lock it, open it, recover abandoned attempts, store the key of the settings."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from app import logs
@@ -10,7 +9,6 @@ from app.settings import Settings
 from app.store import Store, StoreUnreachableError
 from app.store.db.engine import database_file
 from app.store.db.file_lock import DatabaseFileLock
-from app.store.db.writer import OnDue
 from app.store.keys.setting_key import BY, SettingKeyOutcome
 
 DATABASE_RETRY_DELAY = 5.0  # seconds between attempts to connect to an unreachable database server
@@ -27,13 +25,11 @@ def lock_database(url: str, stack: AsyncExitStack) -> bool:
     return True
 
 
-async def open_store(
-    url: str, on_due: OnDue, on_coming: OnDue, on_mailbox_free: Callable[[], None], *, wait_for_server: bool
-) -> Store:
+async def open_store(url: str, *, wait_for_server: bool) -> Store:
     """Open the store. With `wait_for_server`, retry until an unreachable database server answers."""
     while True:
         try:
-            return await Store.open(url, on_due=on_due, on_coming=on_coming, on_mailbox_free=on_mailbox_free)
+            return await Store.open(url)
         except StoreUnreachableError as error:
             if not wait_for_server:
                 raise

@@ -4,6 +4,7 @@ Start order: database lock, HTTP server (503 until the store is open), store, di
 metrics, mailboxes, trace readers, retention, routes. Stop order: HTTP server first, then the reverse.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -41,7 +42,6 @@ from app.smtp.auth.credentials import Credentials
 from app.smtp.auth.expiry_monitor import CHECK_INTERVAL, CredentialExpiryMonitor, ExpiryNotice
 from app.store.db.disk_guard import MEASURE_INTERVAL, DiskGuard, ReserveTooLargeError
 from app.store.db.engine import database_file
-from app.store.records import WorkHint
 from app.webhooks.dispatcher import WebhookDispatcher
 
 if TYPE_CHECKING:
@@ -58,11 +58,10 @@ class Postern:
         self.settings = settings
         self.clock = clock or Clock()
         self._heartbeat = heartbeat
-        self._draining = False
+        self._draining = asyncio.Event()
         self._credential_expiries: dict[str, Callable[[], CredentialExpiry | None]] = {}
         self._stack = AsyncExitStack()
         self._metrics_server: HttpServer | None = None
-        self._running_coordinator: MailboxCoordinator | None = None  # the store gives hints before there is one
 
     async def __aenter__(self) -> Self:
         """Start. Raises StoreError, ListenError, SettingsError."""
@@ -73,7 +72,7 @@ class Postern:
 
     async def __aexit__(self, *_: object) -> None:
         """Stop in reverse order. No accepted email is lost, even if the drain time is too short."""
-        self._draining = True
+        self._draining.set()
         await self._stack.aclose()
 
     @property
@@ -93,7 +92,7 @@ class Postern:
         middleware = await self._start_server(stack)
         await self._open_store(stack, single_node=single_node)
         self._start_disk_guard(stack)
-        self.coordinator = self._running_coordinator = self._coordinator(single_node=single_node)
+        self.coordinator = self._coordinator(single_node=single_node)
         if self.settings.role != "api":
             await self._start_webhooks(stack, single_node=single_node)
         self._start_health_monitor(stack, self._add_mailboxes(stack))
@@ -110,20 +109,14 @@ class Postern:
         settings = self.settings
         counted = settings.metrics_port is None
         memory = MemoryBudget(_bytes_in_flight(settings), settings.max_body_bytes)
-        middleware = create_middleware(lambda: self._draining, memory, settings.root_path, counted=counted)
+        middleware = create_middleware(self._draining.is_set, memory, settings.root_path, counted=counted)
         self._application: ASGIApp = middleware
         application = tracing.wrap_application(middleware if settings.console_password is None else self._dispatch)
         self._server = await _listen(stack, application, settings.host, settings.port, settings.forwarded_allow_ips)
         return middleware
 
     async def _open_store(self, stack: AsyncExitStack, *, single_node: bool) -> None:
-        self.store = await open_store(
-            self.settings.store_url,
-            self._work_due,
-            self._work_coming,
-            self._mailbox_free,
-            wait_for_server=not single_node,
-        )
+        self.store = await open_store(self.settings.store_url, wait_for_server=not single_node)
         stack.push_async_callback(self.store.close)
         days = self.settings.suppression_days
         self.store.suppress_bounces_for((days * DAY or None) if self.settings.suppress_bounces else 0.0)
@@ -235,18 +228,6 @@ class Postern:
             application = create_metrics_app(self._metrics_exporter.text)
             self._metrics_server = await _listen(stack, application, settings.host, settings.metrics_port)
 
-    def _work_due(self, hints: frozenset[WorkHint]) -> None:
-        if self._running_coordinator is not None:
-            self._running_coordinator.hint(hints)
-
-    def _work_coming(self, hints: frozenset[WorkHint]) -> None:
-        if self._running_coordinator is not None:
-            self._running_coordinator.announce(hints)
-
-    def _mailbox_free(self) -> None:
-        if self._running_coordinator is not None:
-            self._running_coordinator.hint_free_mailbox()
-
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._application(scope, receive, send)
 
@@ -294,7 +275,7 @@ class Postern:
             ),
             readiness=self.health_monitor.readiness,
             deep_check=self.health_monitor.deep_check,
-            draining=lambda: self._draining,
+            draining=self._draining.is_set,
             metrics_text=self._metrics_exporter.text if settings.metrics_port is None else None,
             take_disk=self.disk.take,
             allow_private_webhooks=settings.webhook_private_addresses,

@@ -5,7 +5,7 @@ mailbox: each assignment has its own task (app/relay/assignment.py).
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Set
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +25,6 @@ from app.relay.wakeups import POLL_INTERVAL, Wakeups
 from app.smtp.pool import SessionPool
 from app.store import Store, StoreUnavailableError
 from app.store.mailboxes.records import Acquired, ClockSkew, ClusterView, Replica
-from app.store.records import WorkHint
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,29 +128,14 @@ class MailboxCoordinator:
             for name, assignment in self._assignments.items()
         }
 
-    def hint(self, hints: Iterable[WorkHint]) -> None:
-        """Pass on hints that messages may be due, except those that `announce` has passed on."""
-        for hint in hints:
-            if not hint.before_commit:
-                self._wakeups.hint(hint)
-
-    def announce(self, hints: Iterable[WorkHint]) -> None:
-        """Pass on hints of messages that are about to be stored: a claim that is requested now finds them."""
-        for hint in hints:
-            if hint.before_commit:
-                self._wakeups.hint(hint)
-
     def wake(self) -> None:
         """Wake all mailboxes, because a shared limit has grown."""
         for assignment in self._assignments.values():
             assignment.worker.wake()
 
-    def hint_free_mailbox(self) -> None:
-        """Run the next heartbeat now, because a mailbox may be free."""
-        self._heartbeat_now.set()
-
     async def start(self) -> None:
         """Acquire free mailboxes and start them. On a single node it raises StoreUnavailableError."""
+        self._store.listen(self._wakeups.hint, self._heartbeat_now.set)  # a mailbox may be free: the next heartbeat now
         if self._tenant_quota is not None:
             self._tenant_quota.start()
         try:

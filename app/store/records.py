@@ -35,7 +35,7 @@ class WorkHint:
 
 
 ANY_POOL = frozenset({WorkHint()})
-OTHER_PROCESS = frozenset({WorkHint(from_this_process=False)})
+OTHER_PROCESS = WorkHint(from_this_process=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,11 @@ def _jitter() -> float:
     return random.uniform(-1.0, 1.0)  # noqa: S311 - jitter needs no secrecy
 
 
+def _notification(channel: NotifyChannel | None, hint: str) -> Callable[[], None]:
+    """Return a function that sends the hint to the other processes, if there can be any."""
+    return partial(channel.notify, hint) if channel else lambda: None
+
+
 @lru_cache(256)
 def _coming(pool: str, lane: Lane) -> frozenset[WorkHint]:
     return frozenset({WorkHint(pool, lane is Lane.URGENT, before_commit=True)})
@@ -81,40 +86,37 @@ class Store(AdminStore):
     `traces` those for the readers of Exchange's message trace and of non-delivery reports.
     """
 
-    def __init__(self, writer: Writer, reader: Reader, channel: NotifyChannel) -> None:
+    def __init__(self, writer: Writer, reader: Reader, channel: NotifyChannel | None) -> None:
         super().__init__(writer, reader)
         self._writer = writer
         self._reader = reader
         self._channel = channel
         self._outcomes: dict[UUID, AttemptResult] = {}  # outcomes of attempts that no commit has yet, by lease
         self.traces = TraceStore(writer, reader)
-        self.replicas = ReplicaStore(writer, _jitter, partial(channel.notify, FREE))
+        self.replicas = ReplicaStore(writer, _jitter, _notification(channel, FREE))
 
     @classmethod
-    async def open(
-        cls,
-        url: str,
-        *,
-        on_due: OnDue = lambda _: None,
-        on_coming: OnDue = lambda _: None,
-        on_mailbox_free: Callable[[], None] | None = None,
-    ) -> Self:
+    async def open(cls, url: str) -> Self:
         """Open the database of this URL; create and migrate it if necessary.
 
-        `on_due` is called with hints when work may be due, `on_coming` before the commit of messages that are accepted,
-        `on_mailbox_free` when a mailbox may have become free, all on the event loop. With `on_mailbox_free`, it and
-        `on_due` are also called for writes of other processes. Raises
-        SchemaTooNewError, StoreUnreachableError.
+        Raises SchemaTooNewError, StoreUnreachableError.
         """
         await asyncio.to_thread(migrate, url)
         reader = Reader(engine.read_engine(url))
-        channel = NotifyChannel(
-            engine.server_dsn(url),
-            reader,
-            {DUE: partial(on_due, OTHER_PROCESS), FREE: on_mailbox_free} if on_mailbox_free else {},
-        )
-        writer = Writer(engine.write_engine(url), channel.notifying(DUE, on_due), LOCK_ORDER, on_coming)
+        server = engine.server_dsn(url)
+        channel = NotifyChannel(server, reader) if server else None  # an embedded database has no other processes
+        writer = Writer(engine.write_engine(url), LOCK_ORDER, _notification(channel, DUE))
         return cls(writer, reader, channel)
+
+    def listen(self, on_due: OnDue, on_mailbox_free: Callable[[], None]) -> None:
+        """Call `on_due` with a hint when work may be due, and `on_mailbox_free` when a mailbox may have become free.
+
+        Both are called on the event loop, also for writes of other processes. The hint of accepted messages comes
+        before their commit.
+        """
+        self._writer.on_due = on_due
+        if self._channel is not None:
+            self._channel.listen({DUE: partial(on_due, OTHER_PROCESS), FREE: on_mailbox_free})
 
     def suppress_bounces_for(self, seconds: float | None) -> None:
         """Set the time after which the suppression of an address that bounced ends; None: never; 0: none is made."""
@@ -123,7 +125,8 @@ class Store(AdminStore):
     async def close(self) -> None:
         """Finish pending writes, then close all connections."""
         await self._writer.close()
-        await self._channel.close()
+        if self._channel is not None:
+            await self._channel.close()
         await asyncio.to_thread(self._reader.close)
 
     async def _in_batches(

@@ -8,7 +8,6 @@ from functools import partial
 from app.relay.coordinator import HeartbeatConfig, MailboxCoordinator
 from app.relay.mailbox import RelayLimits
 from app.store import Store
-from app.store.records import WorkHint
 from tests.scale.exchange import Exchange
 from tests.scale.shape import Shape
 
@@ -27,7 +26,7 @@ class Replica:
 
     async def open(self, url: str) -> None:
         """Open its store, without relaying."""
-        self.store = await Store.open(url, on_due=self._due, on_coming=self._coming, on_mailbox_free=self._free)
+        self.store = await Store.open(url)
 
     async def start(self) -> None:
         """Start relaying."""
@@ -48,18 +47,6 @@ class Replica:
     def owned(self) -> int:
         """Return the number of its mailboxes."""
         return len(self._coordinator.mailboxes) if self._coordinator else 0
-
-    def _free(self) -> None:
-        if self._coordinator:
-            self._coordinator.hint_free_mailbox()
-
-    def _due(self, hints: frozenset[WorkHint]) -> None:
-        if self._coordinator:
-            self._coordinator.hint(hints)
-
-    def _coming(self, hints: frozenset[WorkHint]) -> None:
-        if self._coordinator:
-            self._coordinator.announce(hints)
 
 
 @asynccontextmanager

@@ -15,9 +15,7 @@ from sqlalchemy import Connection, text
 
 from app.store.db.engine import SERVER
 from app.store.db.reader import Reader
-from app.store.db.writer import OnDue
 from app.store.errors import StoreUnavailableError
-from app.store.records import WorkHint
 
 DUE, FREE = "due", "free"  # work may be due; a mailbox may have become free
 _CHANNEL = "postern"
@@ -27,37 +25,28 @@ _KEEPALIVE = 60.0  # seconds after which an idle connection is tested
 
 
 class NotifyChannel:
-    """Channel on the database server at `url`; None: there are no other processes.
+    """Channel on the database server at `url`."""
 
-    `on_hint` has the function for each hint of another process; empty: none is received.
-    """
-
-    def __init__(self, url: str | None, reader: Reader, on_hint: Mapping[str, Callable[[], None]]) -> None:
+    def __init__(self, url: str, reader: Reader) -> None:
         self._url = url
         self._reader = reader
-        self._on_hint = on_hint
+        self._on_hint: Mapping[str, Callable[[], None]] = {}
         self._me = f"{random.getrandbits(64):x}"
         self._pending: set[str] = set()
         self._sending: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._listening = self._loop.create_task(self._listen(url)) if url and on_hint else None
+        self._listening: asyncio.Task[None] | None = None
 
     def notify(self, hint: str) -> None:
         """Send the hint to the other processes within COALESCE_WINDOW."""
-        if self._url is None:
-            return
         if not self._pending:
             self._loop.call_later(COALESCE_WINDOW, self._send)
         self._pending.add(hint)
 
-    def notifying(self, hint: str, also: OnDue) -> OnDue:
-        """Return a function that calls `also` and sends the hint to the other processes."""
-
-        def both(hints: frozenset[WorkHint]) -> None:
-            also(hints)
-            self.notify(hint)
-
-        return both
+    def listen(self, on_hint: Mapping[str, Callable[[], None]]) -> None:
+        """Listen from now on; `on_hint` has the function for each hint of another process."""
+        self._on_hint = on_hint
+        self._listening = self._loop.create_task(self._listen())
 
     async def close(self) -> None:
         """Send pending hints and stop listening."""
@@ -79,12 +68,12 @@ class NotifyChannel:
         with suppress(StoreUnavailableError):
             await self._reader.read(partial(_notify, payload=payload))
 
-    async def _listen(self, url: str) -> None:
+    async def _listen(self) -> None:
         import psycopg  # noqa: PLC0415 - SQLite does without it
 
         while True:
             with suppress(psycopg.Error, OSError):
-                async with await psycopg.AsyncConnection.connect(url, autocommit=True, **SERVER) as connection:
+                async with await psycopg.AsyncConnection.connect(self._url, autocommit=True, **SERVER) as connection:
                     await connection.execute(f"LISTEN {_CHANNEL}".encode())
                     self._on_notify(f"- {' '.join(self._on_hint)}")  # hints before the connection were lost
                     while True:

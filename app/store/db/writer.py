@@ -34,7 +34,7 @@ BATCH_SIZE = 8  # waiting batchable items that are committed with the next other
 
 A = TypeVar("A")
 R = TypeVar("R")
-OnDue = Callable[[frozenset[WorkHint]], None]
+OnDue = Callable[[WorkHint], None]
 Operation = Callable[[Connection, Sequence[A]], Sequence[R]]
 """Store operation: from a batch of arguments to their results, in the same order, inside a transaction."""
 
@@ -62,23 +62,24 @@ class _Item:
 
 
 class Writer:
-    """Writer of the event loop that creates it. `on_due` is called there after a write that may have made work due.
+    """Writer of the event loop that creates it. `lock_order` gives the place of every operation in a transaction;
+    others are refused.
 
-    `on_coming` is called with the hints of a write before it is handed over: a claim that is requested then is in the
-    same commit or a later one. `lock_order` gives the place of every operation in a transaction; others are refused.
+    `on_due` is called on the loop with each hint of a write: after the commit, or before the write is handed over, so
+    that a claim that is requested then is in the same commit or a later one. `on_commit` is called after a commit with
+    hints of either kind.
     """
 
     def __init__(
         self,
         engine: Engine,
-        on_due: OnDue,
         lock_order: Mapping[Operation[Any, Any], int],
-        on_coming: OnDue = lambda _: None,
+        on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._lock_order = lock_order
-        self._on_due = on_due
-        self._on_coming = on_coming
+        self.on_due: OnDue = lambda _: None
+        self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
         self._asked: list[_Item] = []  # in this iteration of the event loop
         self._batchable: list[_Item] = []  # for up to BATCH_DELAY
@@ -111,8 +112,9 @@ class Writer:
         item = _Item(operation, argument, hints, self._loop.create_future())
         waiting = self._batchable if batchable else self._asked
         waiting.append(item)
-        if hints:
-            self._on_coming(hints)
+        for hint in hints:
+            if hint.before_commit:
+                self.on_due(hint)
         if len(waiting) == 1 and batchable:
             self._loop.call_later(BATCH_DELAY, self._hand_over, waiting)
         elif len(waiting) == 1:
@@ -125,7 +127,11 @@ class Writer:
 
     def hint(self, hints: frozenset[WorkHint]) -> None:
         """Report work that may be due, after writes without hints."""
-        self._on_due(hints)
+        for hint in hints:
+            if not hint.before_commit:
+                self.on_due(hint)
+        if hints:
+            self._on_commit()
 
     async def close(self) -> None:
         """Commit the waiting writes, then end the thread and close its connection."""
@@ -217,8 +223,7 @@ class Writer:
                 item.future.set_result(item.result)
             else:
                 item.future.set_exception(item.error)
-        if hints := frozenset[WorkHint]().union(*(item.hints for item in group if item.error is None)):
-            self._on_due(hints)
+        self.hint(frozenset[WorkHint]().union(*(item.hints for item in group if item.error is None)))
 
 
 def _item_error(error: Exception) -> Exception:

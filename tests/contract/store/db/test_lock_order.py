@@ -48,7 +48,7 @@ async def test_a_group_runs_in_that_order(sqlite_url: str) -> None:
 
     third, first, second = operation("third"), operation("first"), operation("second")
     migrate(sqlite_url)
-    writer = Writer(engine.write_engine(sqlite_url), lambda _: None, {first: 1, second: 2, third: 3})
+    writer = Writer(engine.write_engine(sqlite_url), {first: 1, second: 2, third: 3})
     pending = [writer.write(one, None) for one in (third, first, second, first)]
     await asyncio.gather(*pending)
     await writer.close()
@@ -62,7 +62,7 @@ async def test_a_verb_without_a_place_is_refused(sqlite_url: str) -> None:
         raise AssertionError
 
     migrate(sqlite_url)
-    writer = Writer(engine.write_engine(sqlite_url), lambda _: None, {})
+    writer = Writer(engine.write_engine(sqlite_url), {})
     with pytest.raises(LookupError, match=r"unlisted has no place in the lock order"):
         await writer.write(unlisted, None)
     await writer.close()

@@ -32,7 +32,8 @@ class Subscriber:
 async def listener(url: str) -> AsyncIterator[tuple[Store, Subscriber]]:
     """Start one more process; an open connection begins with a poll."""
     ear = Subscriber()
-    store = await Store.open(url, on_due=lambda _: ear.due.set(), on_mailbox_free=ear.free.set)
+    store = await Store.open(url)
+    store.listen(on_due=lambda _: ear.due.set(), on_mailbox_free=ear.free.set)
     await ear.hears(ear.due)
     await ear.hears(ear.free)
     yield store, ear

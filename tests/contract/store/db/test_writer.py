@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,10 @@ from sqlalchemy import Engine, event
 
 from app.mail.message.message import Envelope, Message
 from app.store import Store, StoreUnavailableError
-from app.store.records import Acceptance, Accepted, WorkHint
+from app.store.db import engine
+from app.store.db.writer import Writer
+from app.store.migrations import migrate
+from app.store.records import ANY_POOL, Acceptance, Accepted, WorkHint
 from tests.contract.store.build import (
     DEFERRED,
     NOW,
@@ -142,18 +145,18 @@ async def test_close_commits_pending_requests(store_url: str) -> None:
 
 
 async def test_due_work_is_notified(store_url: str) -> None:
-    """After accept, defer and give back; not after a mark, an end, or a failed accept."""
-    hints: list[str] = []
-    store = await Store.open(store_url, on_due=lambda _: hints.append("due"))
+    """Before the commit of an accept; after defer and give back; not after a mark or an end."""
+    hints: list[WorkHint] = []
+    store = await Store.open(store_url)
+    store.listen(on_due=hints.append, on_mailbox_free=lambda: None)
 
     async def hinted(*calls: Any) -> bool:
         hints.clear()
         await asyncio.gather(*calls, return_exceptions=True)
         return bool(hints)
 
-    stored = acceptance()
-    assert await hinted(store.accept([stored]))
-    assert not await hinted(store.accept([stored]))
+    assert await hinted(store.accept([acceptance()]))
+    assert [hint.before_commit for hint in hints] == [True]
     claimed = await claim_one(store)
     assert not await hinted(store.mark_dot(claimed))
     assert await hinted(store.give_back([claimed]))
@@ -162,17 +165,39 @@ async def test_due_work_is_notified(store_url: str) -> None:
     await store.close()
 
 
+async def test_other_processes_are_notified_after_a_commit_with_hints(sqlite_url: str) -> None:
+    """Not after a failed one, nor after one without."""
+
+    def stored(_: object, batch: Sequence[int]) -> Sequence[int]:
+        return batch
+
+    def failed(_: object, batch: Sequence[int]) -> Sequence[int]:
+        raise ValueError
+
+    notified: list[str] = []
+    migrate(sqlite_url)
+    writer = Writer(engine.write_engine(sqlite_url), {stored: 1, failed: 2}, lambda: notified.append("due"))
+    with pytest.raises(ValueError):
+        await writer.write(failed, 1, hints=ANY_POOL)
+    await writer.write(stored, 1)
+    assert not notified
+    await writer.write(stored, 1, hints=frozenset({WorkHint(POOL, before_commit=True)}))
+    assert notified == ["due"]
+    await writer.close()
+
+
 async def test_coming_work_is_claimed_in_the_commit_that_stores_it(store_url: str) -> None:
     """Also behind a full group of other writes, and with a claim that may wait for others."""
     claims: list[asyncio.Task[Any]] = []
     commits: list[object] = []
     count = commits.append
 
-    def coming(hints: frozenset[WorkHint]) -> None:
-        if not claims and POOL in {hint.pool for hint in hints if hint.before_commit}:
+    def coming(hint: WorkHint) -> None:
+        if not claims and hint.before_commit and hint.pool == POOL:
             claims.append(asyncio.create_task(claim(store, 1000)))
 
-    store = await Store.open(store_url, on_coming=coming)
+    store = await Store.open(store_url)
+    store.listen(on_due=coming, on_mailbox_free=lambda: None)
     await owned(store)
     event.listen(Engine, "commit", count)
     ids = await accept(store)

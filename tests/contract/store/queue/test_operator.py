@@ -221,7 +221,8 @@ async def test_a_key_decides_about_its_own_mail_only(store: Store) -> None:
 async def test_a_retry_wakes_the_relay(store_url: str) -> None:
     """In this process at once; in another at its next poll."""
     woken = asyncio.Event()
-    store = await Store.open(store_url, on_due=lambda _: woken.set())
+    store = await Store.open(store_url)
+    store.listen(on_due=lambda _: woken.set(), on_mailbox_free=lambda: None)
     id = await create_in_state(store, "failed")
     woken.clear()
     await store.retry(id, LATER)

@@ -126,7 +126,8 @@ async def test_several_reschedules_in_one_group_run_in_order(store: Store) -> No
 async def test_a_reschedule_wakes_the_relay(store_url: str) -> None:
     """It may sleep until the old time."""
     woken = asyncio.Event()
-    store = await Store.open(store_url, on_due=lambda _: woken.set())
+    store = await Store.open(store_url)
+    store.listen(on_due=lambda _: woken.set(), on_mailbox_free=lambda: None)
     id = await scheduled(store)
     woken.clear()
     await store.reschedule(id, NOW, NOW)
