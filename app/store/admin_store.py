@@ -15,9 +15,8 @@ from app.store.keys import audit as audit_rows
 from app.store.keys import ended_sessions, setting_key
 from app.store.keys import keys as api_keys
 from app.store.keys.audit import Actor
-from app.store.keys.records import Key, NewKey, Revocation
+from app.store.keys.records import NewKey, Revocation
 from app.store.mailboxes import conditions
-from app.store.mailboxes.records import HoldRequest
 from app.store.records import FIRST_ID
 from app.store.retention import BATCH_SIZE
 from app.store.suppressions import entries
@@ -33,10 +32,7 @@ class AdminStore:
 
     # Keys
 
-    async def create_key(self, key: Key, digest: bytes, by: Actor | None = None) -> None:
-        """Store a key by the SHA-256 of its secret. Raises AlreadyStoredError."""
-        await self._write(api_keys.create, NewKey(key, digest, by))
-
+    create_key = WriteMethod(api_keys.create, NewKey)
     keys = ReadMethod(api_keys.list_all)
 
     async def key_names(self) -> dict[UUID, str]:
@@ -46,15 +42,8 @@ class AdminStore:
     key = ReadMethod(api_keys.get)
     revise_key = WriteMethod(api_keys.revise)
     rotate_key = WriteMethod(api_keys.rotate)
-
-    async def revoke_key(self, id: UUID, now: float, by: Actor | None = None) -> bool:
-        """Revoke a key. False: there is none of this id, or it is revoked already."""
-        return await self._write(api_keys.revoke, Revocation(id, now, by))
-
-    async def apply_setting(self, digest: bytes | None, now: float) -> setting_key.Applied:
-        """Make this secret the only one of the key of POSTERN_API_KEY. `digest`: its SHA-256; None: no such setting."""
-        return await self._write(setting_key.apply, setting_key.Setting(digest, now))
-
+    revoke_key = WriteMethod(api_keys.revoke, Revocation)
+    apply_setting = WriteMethod(setting_key.apply, setting_key.Setting)
     find_key = ReadMethod(api_keys.find)
 
     async def touch_key(self, id: UUID, now: float) -> None:
@@ -63,10 +52,7 @@ class AdminStore:
 
     # Sessions of the console
 
-    async def end_session(self, id: str, until: float, now: float) -> None:
-        """Record the logout of a session; its cookie would expire at `until`."""
-        await self._write(ended_sessions.end, ended_sessions.EndedSession(id, until, now))
-
+    end_session = WriteMethod(ended_sessions.end, ended_sessions.EndedSession)
     session_ended = ReadMethod(ended_sessions.has_ended)
 
     # Audit
@@ -124,7 +110,4 @@ class AdminStore:
     # Mailboxes
 
     hold_requests = ReadMethod(conditions.hold_requests)
-
-    async def request_hold(self, name: str, request: HoldRequest, by: Actor | None = None) -> bool:
-        """Request to hold or release a mailbox; its relay polls every second. False: there is no such mailbox."""
-        return await self._write(conditions.request_hold, conditions.RequestHold(name, request, by))
+    request_hold = WriteMethod(conditions.request_hold, conditions.RequestHold)

@@ -8,7 +8,7 @@ from app.store.db.reader import Reader as DatabaseReader
 from app.store.db.writer import Writer
 from app.store.message_trace import apply, match, readers, unseen
 from app.store.message_trace.readers import FolderAdvance
-from app.store.message_trace.records import Applied, FolderProgress, Reader, Reports, Unseen, UnseenFound
+from app.store.message_trace.records import Applied, Reports, Unseen, UnseenFound
 
 
 class TraceStore:
@@ -36,11 +36,7 @@ class TraceStore:
 
     oldest_unknown = ReadMethod(unseen.oldest_unknown)
     folders = ReadMethod(readers.folders)
-
-    async def advance_folder(self, reader: Reader, progress: FolderProgress) -> bool:
-        """Store the progress of a folder of the reader's mailbox. False: the lease was lost."""
-        return await self._write(readers.advance_folder, FolderAdvance(reader, progress))
-
+    advance_folder = WriteMethod(readers.advance_folder, FolderAdvance)
     sent_emails = ReadMethod(match.sent_emails)
 
     async def mark_unseen(self, request: Unseen) -> UnseenFound:

@@ -20,7 +20,6 @@ from uuid import UUID
 
 from app.mail.key_policy import RateLimit
 from app.mail.lifecycle import LastEvent, MessageState, Settlement
-from app.mail.mailbox_health import MailboxCondition
 from app.mail.message.message import Lane
 from app.mail.office365.limits import MailboxLimits
 from app.mail.suppression import Listing
@@ -61,7 +60,7 @@ from app.store.replica_store import ReplicaStore
 from app.store.suppressions import recheck
 from app.store.webhooks import deliveries as delivery_queue
 from app.store.webhooks import endpoints, outbox
-from app.store.webhooks.records import ClaimedDelivery, NewWebhook, Removal, Webhook
+from app.store.webhooks.records import NewWebhook, Removal
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -373,15 +372,7 @@ class Store(AdminStore):
 
     # Mailboxes
 
-    async def save_condition(
-        self, name: str, pool: str, condition: MailboxCondition, fulfilled_request: float | None = None
-    ) -> None:
-        """Store the condition of a mailbox.
-
-        `fulfilled_request` is the time of the hold request that led to it; None: there was none.
-        """
-        await self._write(conditions.save_condition, conditions.SaveCondition(name, pool, condition, fulfilled_request))
-
+    save_condition = WriteMethod(conditions.save_condition, conditions.SaveCondition)
     mailbox = ReadMethod(conditions.find)
     mailboxes = ReadMethod(conditions.list_all)
     usage = ReadMethod(mailbox_usage.usage)
@@ -390,26 +381,16 @@ class Store(AdminStore):
 
     # Webhooks
 
-    async def create_webhook(self, webhook: Webhook, by: Actor | None = None) -> None:
-        """Store an endpoint. It receives the events from now on."""
-        await self._write(endpoints.create, NewWebhook(webhook, by))
-
+    create_webhook = WriteMethod(endpoints.create, NewWebhook)
     webhooks = ReadMethod(endpoints.list_all)
     webhook = ReadMethod(endpoints.find)
     revise_webhook = WriteMethod(endpoints.revise)
     rotate_webhook = WriteMethod(endpoints.rotate)
-
-    async def remove_webhook(self, id: UUID, now: float, by: Actor | None = None) -> bool:
-        """Remove an endpoint. False: there is none of this id."""
-        return await self._write(endpoints.remove, Removal(id, now, by))
-
+    remove_webhook = WriteMethod(endpoints.remove, Removal)
     webhook_backlog = ReadMethod(backlog_counts.webhook_backlog)
     deliveries = ReadMethod(endpoints.deliveries)
     delivery = ReadMethod(endpoints.delivery)
-
-    async def replay(self, webhook: UUID, event: UUID, now: float, by: Actor | None = None) -> bool:
-        """Deliver an event to an endpoint again, under the same id. False: there is no such delivery."""
-        return await self._write(delivery_queue.replay, delivery_queue.Replay(webhook, event, now, by))
+    replay = WriteMethod(delivery_queue.replay, delivery_queue.Replay)
 
     async def replay_failed(self, webhook: UUID, since: float, now: float, by: Actor | None = None) -> int:
         """Deliver every failed event since `since` to an endpoint again; return their number."""
@@ -429,15 +410,6 @@ class Store(AdminStore):
                 break
 
     webhooks_with_work = ReadMethod(endpoints.with_work)
-
-    async def claim_deliveries(
-        self, webhook: UUID, limit: int, now: float, lease_until: float
-    ) -> list[ClaimedDelivery]:
-        """Claim up to `limit` due deliveries of an endpoint, only the first of each subject, until `lease_until`."""
-        return await self._write(delivery_queue.claim, delivery_queue.DeliveryClaim(webhook, limit, now, lease_until))
-
-    async def recover_deliveries(self, now: float, until: float) -> None:
-        """Make deliveries due now whose lease ends by `until`. Only if no other process dispatches."""
-        await self._write(delivery_queue.recover, delivery_queue.ExpiredDeliveryLeases(now, until))
-
+    claim_deliveries = WriteMethod(delivery_queue.claim, delivery_queue.DeliveryClaim)
+    recover_deliveries = WriteMethod(delivery_queue.recover, delivery_queue.ExpiredDeliveryLeases)
     settle_delivery = WriteMethod(delivery_queue.settle)

@@ -56,7 +56,7 @@ _REPLACE = (
 
 
 def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
-    """Store keys. The database rejects an id or digest that is stored already."""
+    """Store keys by the SHA-256 of their secrets. An id or digest that is stored already is an AlreadyStoredError."""
     connection.execute(insert(api_keys), [_values(new.key) for new in batch])
     connection.execute(
         insert(api_key_secrets), [_secret_row(new.key.id, new.digest, new.key.created_at) for new in batch]

@@ -77,8 +77,8 @@ class NewKey:
     """A key to store, and the SHA-256 of its secret."""
 
     key: Key
-    digest: bytes
-    by: Actor | None
+    digest: bytes  # SHA-256 of its secret
+    by: Actor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +108,4 @@ class Revocation:
 
     id: UUID
     now: float
-    by: Actor | None
+    by: Actor | None = None

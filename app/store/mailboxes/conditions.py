@@ -19,12 +19,12 @@ from app.store.webhooks import outbox
 
 @dataclass(frozen=True, slots=True)
 class SaveCondition:
-    """Condition of a mailbox. `fulfilled_request` is the time of the hold request that led to it."""
+    """Condition of a mailbox. `fulfilled_request`: time of the hold request that led to it; None: there was none."""
 
     name: str
     pool: str
     condition: MailboxCondition
-    fulfilled_request: float | None
+    fulfilled_request: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def hold_requests(connection: Connection) -> dict[str, HoldRequest]:
 
 
 def request_hold(connection: Connection, batch: Sequence[RequestHold]) -> list[bool]:
-    """Store hold requests; return for each whether there is such a mailbox."""
+    """Store hold requests, for which the relays poll; return for each whether there is such a mailbox."""
     known = [connection.execute(_REQUEST, _request_columns(one)).rowcount == 1 for one in batch]
     audit.write(connection, [_entry(one) for one, is_known in zip(batch, known, strict=True) if is_known])
     return known

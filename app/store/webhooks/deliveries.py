@@ -151,7 +151,7 @@ def claim(connection: Connection, request: DeliveryClaim) -> list[ClaimedDeliver
 
 @per_argument
 def recover(connection: Connection, expired: ExpiredDeliveryLeases) -> None:
-    """Release claimed deliveries: they are due now."""
+    """Release the deliveries whose lease ends by `until`: they are due now. Only if no other process dispatches."""
     connection.execute(_RECOVER, {"now": expired.now, "until": expired.until})
 
 
@@ -170,7 +170,7 @@ def settle(connection: Connection, batch: Sequence[DeliveryResult]) -> list[bool
 
 @per_argument
 def replay(connection: Connection, request: Replay) -> bool:
-    """Make a delivery due now; return whether it exists. One under way is not changed."""
+    """Make a delivery due now, under the same id; return whether it exists. One under way is not changed."""
     values = {"webhook": request.webhook_id, "event": request.event_id}
     changed = connection.execute(_REPLAY, {**values, "next_at": request.now}).rowcount == 1
     if changed:
