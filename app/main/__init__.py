@@ -1,6 +1,4 @@
-"""Composition root: builds the parts of a Postern from the settings, starts and stops them. Public: see `__all__`."""
+"""Composition root: builds the parts of a Postern from the settings, starts and stops them."""
 
 from app.main.postern import Postern
 from app.main.process import configure_logs, serve, stop_signal
-
-__all__ = ["Postern", "configure_logs", "serve", "stop_signal"]

@@ -34,37 +34,3 @@ from app.simulator.protocol import replies
 from app.simulator.recorder import Login, ReceivedMessage, RecordedSession, Violation
 from app.simulator.server import Simulator
 from app.simulator.server_profile import Certificate, ServerProfile
-
-__all__ = [
-    "Account",
-    "Call",
-    "Certificate",
-    "Delay",
-    "Drop",
-    "Endless",
-    "ExchangeLimits",
-    "Fault",
-    "FaultContext",
-    "FaultScript",
-    "Garbage",
-    "Half",
-    "Kill",
-    "Login",
-    "LongLine",
-    "OverMinute",
-    "Point",
-    "ReceivedMessage",
-    "RecordedSession",
-    "Reset",
-    "Say",
-    "ScriptedFault",
-    "ServerProfile",
-    "Silence",
-    "Simulator",
-    "SlowRead",
-    "SlowWrite",
-    "Violation",
-    "find_faults",
-    "load_faults",
-    "replies",
-]

@@ -12,14 +12,3 @@ from app.store.errors import (
     StoreUnreachableError,
 )
 from app.store.store import Store
-
-__all__ = [
-    "AlreadyOwnedError",
-    "AlreadyStoredError",
-    "BackupError",
-    "SchemaTooNewError",
-    "Store",
-    "StoreError",
-    "StoreUnavailableError",
-    "StoreUnreachableError",
-]

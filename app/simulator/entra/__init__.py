@@ -11,15 +11,3 @@ from app.simulator.entra.directory import App, Directory, Federation, TokenReque
 from app.simulator.entra.routes import IDENTITY_HEADER
 from app.simulator.entra.server import Entra
 from app.simulator.entra.tokens import SCOPE, TENANT
-
-__all__ = [
-    "IDENTITY_HEADER",
-    "SCOPE",
-    "TENANT",
-    "App",
-    "DenialError",
-    "Directory",
-    "Entra",
-    "Federation",
-    "TokenRequest",
-]

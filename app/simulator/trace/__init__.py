@@ -14,5 +14,3 @@ from app.simulator.trace.mailboxes import INBOX, JUNK, Mailboxes
 from app.simulator.trace.rows import TraceRow
 from app.simulator.trace.server import MessageTrace
 from app.simulator.trace.throttle import TraceRequest
-
-__all__ = ["INBOX", "JUNK", "Mailboxes", "MessageTrace", "Step", "TraceRequest", "TraceRow"]
