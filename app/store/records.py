@@ -1,20 +1,18 @@
-"""Values of the message queue, which contain no SQL: hints of work, messages to accept, claims, attempts, and emails
-as stored, with arguments and results of `Store` methods. Bounds of all ids. Times are epoch seconds.
+"""Values of the message queue, which contain no SQL: hints of work, claims, attempts, and emails as stored. Bounds of
+all ids. Times are epoch seconds.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from app.frozen import frozen
 from app.mail.delivery.bounce import Cause
 from app.mail.delivery.states import DeliveryState
-from app.mail.key_policy import Usage, Window
 from app.mail.lifecycle import ActiveMessage, MessageState, RecipientState
-from app.mail.message.message import Envelope, Lane, Message, OnUnknown
+from app.mail.message.message import Envelope, Lane, MessageSummary, OnUnknown
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
-from app.mail.suppression import Listing
 
 FIRST_ID = UUID(int=0)  # before every id
 LAST_ID = UUID(int=(1 << 128) - 1)  # after every id
@@ -36,80 +34,6 @@ class WorkHint:
 
 ANY_POOL = frozenset({WorkHint()})
 OTHER_PROCESS = WorkHint(from_this_process=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Idempotency:
-    """Idempotency-Key of one API key on one endpoint, with a digest of the request (`fingerprint`)."""
-
-    key_id: UUID
-    endpoint: str
-    key: str
-    fingerprint: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class MessageSummary:
-    """Header fields, tags and caller of a message, for people. Addresses are rendered as the caller wrote them."""
-
-    sender: str
-    to: tuple[str, ...]
-    subject: str
-    cc: tuple[str, ...] = ()
-    bcc: tuple[str, ...] = ()
-    reply_to: tuple[str, ...] = ()
-    tags: tuple[tuple[str, str], ...] = ()
-    headers: tuple[tuple[str, str], ...] = ()  # custom headers of the caller
-    client: str = ""  # network address of the caller; "" if it is not known
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """Message to store: an argument of `Store.accept`. `due_at` is its first send time, `head` its summary."""
-
-    id: UUID
-    key_id: UUID
-    pool: str
-    message: Message
-    head: MessageSummary
-    created_at: float
-    due_at: float
-    expires_at: float
-    scheduled_at: float | None
-    on_unknown: OnUnknown
-    lane: Lane = Lane.NORMAL
-    coalesce: str | None = None
-    traceparent: str | None = None  # W3C Trace Context of the request
-    to_sink: bool = False  # of an API key with `sink`: stored as cancelled, never relayed
-    ignores_suppressions: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """Result of `Store.accept` for a request that was stored, now or before.
-
-    `ids`: those stored now or, if `replayed`, by the first request with this Idempotency-Key.
-    `usage` is the API key's use of its rate limit, if it has one and something was stored now.
-    """
-
-    ids: tuple[UUID, ...]
-    replayed: bool = False
-    superseded: tuple[UUID, ...] = ()  # messages cancelled because of `coalesce`
-    usage: Usage | None = None
-    suppressed: Mapping[UUID, Collection[Listing]] = field(default_factory=dict)  # suppressed recipients by message
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimited:
-    """Result of `Store.accept`: the API key's rate limit is exceeded in this window. Nothing was stored or charged."""
-
-    usage: Usage
-    window: Window
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyConflict:
-    """Result of `Store.accept`: the Idempotency-Key was used for another request. Nothing was stored."""
 
 
 @frozen

@@ -37,25 +37,13 @@ from app.store.mailboxes import conditions
 from app.store.message_trace_store import TraceStore
 from app.store.migrations import is_current, migrate
 from app.store.queue import accept, claim, clock_change, delay_notices, operator, recover, settle
+from app.store.queue.accept import Acceptance, Accepted, Idempotency, IdempotencyConflict, RateLimited
 from app.store.queue.fair_queue import LaneKey
 from app.store.queue.settle import AttemptResult, Mark
 from app.store.read import backlog as backlog_counts
 from app.store.read import listing, mailbox_usage, messages, queue_position, status
 from app.store.read.records import BoundedCount, MessagePage, QueuePosition, Selection
-from app.store.records import (
-    ANY_POOL,
-    OTHER_PROCESS,
-    Acceptance,
-    Accepted,
-    AttemptLog,
-    Change,
-    Claimed,
-    Email,
-    Idempotency,
-    IdempotencyConflict,
-    RateLimited,
-    WorkHint,
-)
+from app.store.records import ANY_POOL, OTHER_PROCESS, AttemptLog, Change, Claimed, Email, WorkHint
 from app.store.replica_store import ReplicaStore
 from app.store.suppressions import recheck
 from app.store.webhooks import deliveries as delivery_queue
@@ -73,6 +61,9 @@ def _jitter() -> float:
 def _notification(channel: NotifyChannel | None, hint: str) -> Callable[[], None]:
     """Return a function that sends the hint to the other processes, if there can be any."""
     return partial(channel.notify, hint) if channel else lambda: None
+
+
+_NO_HINTS: frozenset[WorkHint] = frozenset()
 
 
 @lru_cache(256)
@@ -152,7 +143,7 @@ class Store(AdminStore):
         was another one; `RateLimited` if the `rate_limit` is exceeded. Raises AlreadyStoredError if one of the ids is
         stored already.
         """
-        hints = frozenset[WorkHint]().union(*(_coming(one.pool, one.lane) for one in acceptances))
+        hints = _NO_HINTS.union(*[_coming(one.pool, one.lane) for one in acceptances])
         return await self._write(
             accept.accept, accept.Request(tuple(acceptances), idempotency, rate_limit), hints=hints
         )

@@ -8,10 +8,10 @@ from itertools import count
 import psycopg
 
 from app.clock import Clock
-from app.mail.message.message import Envelope, Message, OnUnknown
+from app.mail.message.message import Envelope, Message, MessageSummary, OnUnknown
 from app.store import Store
 from app.store.db.uuid7 import IdGenerator
-from app.store.records import Acceptance, MessageSummary
+from app.store.queue.accept import Acceptance
 from tests.scale.exchange import LATENCY
 from tests.scale.shape import A_MINUTE, MINUTE, Shape
 

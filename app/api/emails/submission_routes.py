@@ -34,8 +34,8 @@ from app.api.submission.fields import MISSING_RECIPIENT, Warned
 from app.api.submission.pipeline import SubmissionEndpoint, SubmissionPipeline, Submitted
 from app.api.submission.schema import EmailInput
 from app.mail.suppression import Origin
+from app.store.queue.accept import Acceptance
 from app.store.read.status import estimate
-from app.store.records import Acceptance
 
 MAX_BATCH = 100  # emails in one request
 

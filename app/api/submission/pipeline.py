@@ -30,12 +30,18 @@ from app.frozen import frozen
 from app.mail import retry_schedule
 from app.mail.key_policy import Policy
 from app.mail.message.address import Address
-from app.mail.message.message import Message, Submission, compose
+from app.mail.message.message import Message, Submission, compose, summarize
 from app.mail.routing import allowed
 from app.store.db.uuid7 import IdGenerator
-from app.store.keys.rate_limits import amount_of
 from app.store.keys.records import Key
-from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConflict, MessageSummary, RateLimited
+from app.store.queue.accept import (
+    Acceptance,
+    Accepted,
+    Idempotency,
+    IdempotencyConflict,
+    RateLimited,
+    amount_of,
+)
 
 _NOT_HELD = nullcontext()
 _Rejected = Sequence[tuple[int, Problem]]  # by the index in the request
@@ -209,7 +215,7 @@ class SubmissionPipeline:
             key_id=key.id,
             pool=pool,
             message=message,
-            head=_summary(submission, client),
+            head=summarize(submission, client),
             created_at=now,
             due_at=due,
             expires_at=due + (submission.expires_in or retry_schedule.MESSAGE_LIFETIME),
@@ -248,20 +254,6 @@ class SubmissionPipeline:
                 _record_acceptance(acceptance, key)
             _record_effects(result, key)
         return result.ids
-
-
-def _summary(submission: Submission, client: str) -> MessageSummary:
-    return MessageSummary(
-        sender=submission.sender.render(),
-        to=tuple(address.render() for address in submission.to),
-        subject=submission.subject,
-        cc=tuple(address.render() for address in submission.cc),
-        bcc=tuple(address.render() for address in submission.bcc),
-        reply_to=tuple(address.render() for address in submission.reply_to),
-        tags=submission.tags,
-        headers=submission.headers,
-        client=client,
-    )
 
 
 def _authorize(submission: Submission, policy: Policy) -> None:

@@ -128,11 +128,45 @@ class Message:
     content: bytes = field(repr=False)  # RFC 5322, CRLF, ends with CRLF, not dot-stuffed
 
 
+@frozen
+class MessageSummary:
+    """Header fields, tags and caller of a message, for people. Addresses are rendered as the caller wrote them."""
+
+    sender: str
+    to: tuple[str, ...]
+    subject: str
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    reply_to: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()  # custom headers of the caller
+    client: str = ""  # network address of the caller; "" if it is not known
+
+
 class Entity(NamedTuple):
     """Header lines with CRLF, and the body's bytes in pieces. The body of a leaf ends with CRLF only if it is text."""
 
     head: str
     body: tuple[bytes, ...]
+
+
+def summarize(submission: Submission, client: str) -> MessageSummary:
+    """Return the summary of an email that was submitted from this network address."""
+    return MessageSummary(
+        sender=submission.sender.render(),
+        to=_rendered(submission.to),
+        subject=submission.subject,
+        cc=_rendered(submission.cc),
+        bcc=_rendered(submission.bcc),
+        reply_to=_rendered(submission.reply_to),
+        tags=submission.tags,
+        headers=submission.headers,
+        client=client,
+    )
+
+
+def _rendered(addresses: Sequence[Address]) -> tuple[str, ...]:
+    return tuple([address.render() for address in addresses])
 
 
 def compose(submission: Submission, *, id: UUID, now: datetime) -> Message:

@@ -1,5 +1,5 @@
-"""SQL in which SQLite, PostgreSQL and SQLAlchemy differ: clock, conditions, ON CONFLICT, and statements
-for many rows.
+"""SQL in which SQLite, PostgreSQL and SQLAlchemy differ: clock, conditions, ON CONFLICT, texts, and statements for many
+rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -90,6 +90,11 @@ def upsert(dialect: str, table: Table) -> "sqlite.Insert | postgresql.Insert":
     from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - SQLite does without it
 
     return postgresql.insert(table)
+
+
+def storable(text: str) -> str:
+    """Return a server's text without what a database refuses: lone surrogates, NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def execute_many(

@@ -19,7 +19,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
-from app.store.db.text import as_json
+from app.store.db.prepared import as_json
 from app.store.errors import StoreUnreachableError
 
 READ_CONNECTIONS = 4  # connections that read at the same time

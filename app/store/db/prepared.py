@@ -4,6 +4,7 @@ Core's work around each execution costs more than SQLite needs for the statement
 message are compiled once per dialect, with Core's processing of values and Core's errors. Contains no table.
 """
 
+import json
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,25 @@ _ID_NAMES = tuple(f"id{place}" for place in range(IN_WIDTH))
 Statement = Select[*tuple[Any, ...]] | Insert | Update | Delete
 Values = Mapping[str, Any]
 _Process = Callable[[Any], Any] | None
+_JSON = json.JSONEncoder(separators=(",", ":"))
+# JSONEncoder makes one of these for each value, which costs more than a small value itself.
+_encoder: Any = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+    None,
+    _JSON.default,
+    json.encoder.encode_basestring_ascii,
+    None,
+    _JSON.key_separator,
+    _JSON.item_separator,
+    _JSON.sort_keys,
+    _JSON.skipkeys,
+    _JSON.allow_nan,
+)
 _NO_NAME = ""  # of a value of the statement's own: no row has it
+
+
+def as_json(value: Any) -> str:
+    """Return the text of a JSON column: compact, in ASCII, as `json.dumps` gives it with these separators."""
+    return "".join(_encoder(value, 0))
 
 
 @dataclass(slots=True)

@@ -32,6 +32,8 @@ GROUP_SIZE = 256  # items at which a group is closed; it is never twice as large
 BATCH_DELAY = 0.01  # seconds that a batchable item waits for others
 BATCH_SIZE = 8  # waiting batchable items that are committed with the next other write
 
+_NO_HINTS: frozenset[WorkHint] = frozenset()
+
 A = TypeVar("A")
 R = TypeVar("R")
 OnDue = Callable[[WorkHint], None]
@@ -94,7 +96,7 @@ class Writer:
         operation: Operation[A, R],
         argument: A,
         *,
-        hints: frozenset[WorkHint] = frozenset(),
+        hints: frozenset[WorkHint] = _NO_HINTS,
         batchable: bool = False,
     ) -> R:
         """Return the result of `operation` for this argument once it is on disk.
@@ -223,7 +225,7 @@ class Writer:
                 item.future.set_result(item.result)
             else:
                 item.future.set_exception(item.error)
-        self.hint(frozenset[WorkHint]().union(*(item.hints for item in group if item.error is None)))
+        self.hint(_NO_HINTS.union(*[item.hints for item in group if item.error is None]))
 
 
 def _item_error(error: Exception) -> Exception:

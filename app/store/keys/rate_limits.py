@@ -6,20 +6,19 @@ so far.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from app.frozen import frozen
 from app.mail.key_policy import UNUSED, Amount, RateLimit, Usage, Window
 from app.store.db.dialect import upsert
 from app.store.db.prepared import PreparedStatement
-from app.store.records import Acceptance
 from app.store.schema import budgets
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Charge:
     """An amount that a key submits at `now` (epoch seconds)."""
 
@@ -29,7 +28,7 @@ class Charge:
     now: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChargeOutcome:
     """Usage of a key after a charge. `exceeded`: the window whose limit was reached, so nothing was charged."""
 
@@ -56,15 +55,6 @@ _BEGIN = PreparedStatement(lambda dialect: upsert(dialect, budgets).on_conflict_
 _KEEP = PreparedStatement(
     update(budgets).where(_b.key_id == bindparam("api_key")), sets=[column.name for column in _COLUMNS]
 )
-
-
-def amount_of(acceptances: Sequence[Acceptance]) -> Amount:
-    """Return the number of these messages, their recipients and their bytes."""
-    return Amount(
-        len(acceptances),
-        sum(len(one.message.envelope.rcpt_to) for one in acceptances),
-        sum(len(one.message.content) for one in acceptances),
-    )
 
 
 def charge(connection: Connection, charges: Mapping[int, Charge]) -> dict[int, ChargeOutcome]:

@@ -9,30 +9,33 @@ Of an API key's waiting messages of one pool with one `coalesce` value, the newe
 their first turn in its lane: else a caller that always submits newer ones would never have one sent.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, field, replace
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from app.mail.key_policy import RateLimit
+from app.frozen import frozen
+from app.mail.key_policy import Amount, RateLimit, Usage, Window
 from app.mail.lifecycle import SUPERSEDED, SUPPRESSED, TO_SINK, Event, MessageState, RecipientState, next_state
+from app.mail.message.message import Lane, Message, MessageSummary, OnUnknown
 from app.mail.outcome.verdict import Explanation
 from app.mail.suppression import Listing
 from app.mail.times import DAY
 from app.store.db.dialect import upsert
 from app.store.db.prepared import PreparedStatement
 from app.store.keys import rate_limits
-from app.store.keys.rate_limits import Charge, amount_of
+from app.store.keys.rate_limits import Charge
 from app.store.queue.fair_queue import LaneKey, assign_turns
-from app.store.records import Acceptance, Accepted, Idempotency, IdempotencyConflict, MessageSummary, RateLimited
 from app.store.schema import COALESCING, contents, idempotency, messages, recipients
 from app.store.suppressions import lookup
 from app.store.webhooks import outbox
 
 IDEMPOTENCY_RETENTION = DAY  # seconds that an Idempotency-Key is stored
 
+_ANY = PreparedStatement(select(lookup.ANY_SUPPRESSED, outbox.ANY_WEBHOOK))
 _INSERT_MESSAGE = PreparedStatement(insert(messages))
 _INSERT_RECIPIENT = PreparedStatement(insert(recipients))
 _INSERT_CONTENT = PreparedStatement(insert(contents))
@@ -57,12 +60,71 @@ _SUPERSEDE = PreparedStatement(
 )
 
 _Key = tuple[UUID, str, str]
-_Answer = Accepted | IdempotencyConflict | RateLimited
 Suppressed = Mapping[UUID, Mapping[str, Listing]]  # by message, then by recipient
 _NONE: Mapping[str, Listing] = {}
+_End = tuple[Event, Explanation] | None  # of a message that ends when it is stored
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class Idempotency:
+    """Idempotency-Key of one API key on one endpoint, with a digest of the request (`fingerprint`)."""
+
+    key_id: UUID
+    endpoint: str
+    key: str
+    fingerprint: bytes
+
+
+@frozen
+class Acceptance:
+    """Message to store: an argument of `Store.accept`. `due_at` is its first send time, `head` its summary."""
+
+    id: UUID
+    key_id: UUID
+    pool: str
+    message: Message
+    head: MessageSummary
+    created_at: float
+    due_at: float
+    expires_at: float
+    scheduled_at: float | None
+    on_unknown: OnUnknown
+    lane: Lane = Lane.NORMAL
+    coalesce: str | None = None
+    traceparent: str | None = None  # W3C Trace Context of the request
+    to_sink: bool = False  # of an API key with `sink`: stored as cancelled, never relayed
+    ignores_suppressions: bool = False
+
+
+@frozen
+class Accepted:
+    """Result of `Store.accept` for a request that was stored, now or before.
+
+    `ids`: those stored now or, if `replayed`, by the first request with this Idempotency-Key.
+    `usage` is the API key's use of its rate limit, if it has one and something was stored now.
+    """
+
+    ids: tuple[UUID, ...]
+    replayed: bool = False
+    superseded: tuple[UUID, ...] = ()  # messages cancelled because of `coalesce`
+    usage: Usage | None = None
+    suppressed: Mapping[UUID, Collection[Listing]] = field(default_factory=dict)  # suppressed recipients by message
+
+
+@frozen
+class RateLimited:
+    """Result of `Store.accept`: the API key's rate limit is exceeded in this window. Nothing was stored or charged."""
+
+    usage: Usage
+    window: Window
+
+
+@frozen
+class IdempotencyConflict:
+    """Result of `Store.accept`: the Idempotency-Key was used for another request. Nothing was stored."""
+
+
+@frozen
 class Request:
     """Messages that one caller stores together. With an Idempotency-Key there is at least one."""
 
@@ -73,7 +135,19 @@ class Request:
     @property
     def ids(self) -> tuple[UUID, ...]:
         """Ids of the messages."""
-        return tuple(acceptance.id for acceptance in self.acceptances)
+        return tuple([acceptance.id for acceptance in self.acceptances])
+
+
+_Answer = Accepted | IdempotencyConflict | RateLimited
+
+
+def amount_of(acceptances: Sequence[Acceptance]) -> Amount:
+    """Return the number of these messages, their recipients and their bytes."""
+    return Amount(
+        len(acceptances),
+        sum(len(one.message.envelope.rcpt_to) for one in acceptances),
+        sum(len(one.message.content) for one in acceptances),
+    )
 
 
 def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]:
@@ -86,8 +160,15 @@ def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]
         if isinstance(answer, Accepted) and not answer.replayed
         for acceptance in request.acceptances
     ]
-    refused = suppressed(connection, fresh)
-    replaced = _insert(connection, fresh, refused) if fresh else {}
+    if not fresh:
+        return answers
+    there = _ANY.first(connection, {})  # both lists are usually empty
+    refused = suppressed(connection, fresh) if there.any_suppressed else {}
+    listed = [refused.get(one.id, _NONE) for one in fresh] if refused else [_NONE] * len(fresh)
+    ends = [*map(_end, fresh, listed)]
+    replaced = _insert(connection, fresh, listed, ends)
+    if there.any_webhook:
+        _publish(connection, fresh, refused, ends)
     return [_with(answer, replaced, refused) for answer in answers] if replaced or refused else answers
 
 
@@ -109,28 +190,30 @@ def _with(answer: _Answer, replaced: Mapping[UUID, Sequence[UUID]], suppressed: 
 
 
 def _insert(
-    connection: Connection, fresh: Sequence[Acceptance], suppressed: Suppressed
+    connection: Connection, fresh: Sequence[Acceptance], listed: Sequence[Mapping[str, Listing]], ends: Sequence[_End]
 ) -> Mapping[UUID, Sequence[UUID]]:
-    """Insert the messages; return by id the messages that each has superseded."""
-    listed = [suppressed.get(one.id, _NONE) if suppressed else _NONE for one in fresh]
-    ends = [_end(one, listings) for one, listings in zip(fresh, listed, strict=True)]
-    queued = [one for one, end in zip(fresh, ends, strict=True) if end is None]
-    turns = {**_turns(connection, queued), **_inherited_turns(connection, queued)}
-    _INSERT_MESSAGE.run(
-        connection, [_message_row(one, turns.get(one.id), end) for one, end in zip(fresh, ends, strict=True)]
-    )
-    _INSERT_RECIPIENT.run(
-        connection, [row for one, listings in zip(fresh, listed, strict=True) for row in _recipient_rows(one, listings)]
-    )
+    """Insert the messages; return by id the messages that each has superseded.
+
+    `listed`: the suppressed recipients of each; `ends`: the end of each.
+    """
+    newest = _newest(fresh, ends)
+    turns = _turns(connection, fresh, ends, newest)
+    _INSERT_MESSAGE.run(connection, [*map(_message_row, fresh, turns, ends)])
+    _INSERT_RECIPIENT.run(connection, [*chain.from_iterable(map(_recipient_rows, fresh, listed))])
     _INSERT_CONTENT.run(connection, [{"message_id": one.id, "content": one.message.content} for one in fresh])
-    replaced = _supersede(connection, queued)
-    outbox.accepted(connection, queued)
-    outbox.suppressed(connection, suppressed, {one.id: one.created_at for one in fresh} if suppressed else {})
+    return _supersede(connection, newest) if newest else {}
+
+
+def _publish(connection: Connection, fresh: Sequence[Acceptance], suppressed: Suppressed, ends: Sequence[_End]) -> None:
+    """Write the webhook events of new messages, and schedule their delay notices."""
+    queued = [one for one, end in zip(fresh, ends, strict=True) if end is None]
+    later = {one.id: one.created_at for one in queued if one.scheduled_at is not None and one.due_at > one.created_at}
+    outbox.accepted(connection, later, {one.id: one.due_at for one in queued})
+    outbox.suppressed(connection, suppressed, {one.id: one.created_at for one in fresh})
     outbox.ended(connection, {one.id: one.created_at for one, end in zip(fresh, ends, strict=True) if end is not None})
-    return replaced
 
 
-def _end(acceptance: Acceptance, suppressed: Mapping[str, Listing]) -> tuple[Event, Explanation] | None:
+def _end(acceptance: Acceptance, suppressed: Mapping[str, Listing]) -> _End:
     """Return the event that ends a message at once, and its explanation; None if it is queued."""
     if acceptance.to_sink:
         return Event.CANCEL, TO_SINK
@@ -161,14 +244,24 @@ def _charged(connection: Connection, requests: Sequence[Request], answers: list[
     return [overdrawn.get(answer.ids, answer) if isinstance(answer, Accepted) else answer for answer in answers]
 
 
-def _turns(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, int]:
+def _turns(
+    connection: Connection, fresh: Sequence[Acceptance], ends: Sequence[_End], newest: Sequence[Acceptance]
+) -> Sequence[int | None]:
     """Assign turns to the messages that are due; the others get theirs when they become due."""
-    due = sorted((one for one in fresh if one.due_at <= one.created_at), key=lambda one: (one.due_at, one.id))
-    places = [LaneKey(one.pool, one.lane.rank, one.key_id) for one in due]
-    return dict(zip((one.id for one in due), assign_turns(connection, places), strict=True))
+    due = sorted(
+        (one.due_at, one.id, place)
+        for place, (one, end) in enumerate(zip(fresh, ends, strict=True))
+        if end is None and one.due_at <= one.created_at
+    )
+    turns: list[int | None] = [None] * len(fresh)
+    lane_keys = [LaneKey(fresh[place].pool, fresh[place].lane.rank, fresh[place].key_id) for _, _, place in due]
+    for (_, _, place), turn in zip(due, assign_turns(connection, lane_keys), strict=True):
+        turns[place] = turn
+    inherited = _inherited_turns(connection, newest) if newest else {}
+    return [inherited.get(one.id, turn) for one, turn in zip(fresh, turns, strict=True)] if inherited else turns
 
 
-def _message_row(acceptance: Acceptance, turn: int | None, end: tuple[Event, Explanation] | None) -> dict[str, Any]:
+def _message_row(acceptance: Acceptance, turn: int | None, end: _End) -> dict[str, Any]:
     message = acceptance.message
     return {
         "id": acceptance.id,
@@ -289,10 +382,16 @@ def _key_row(asked: Idempotency, request: Request) -> dict[str, Any]:
     }
 
 
-def _inherited_turns(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, int]:
+def _newest(fresh: Sequence[Acceptance], ends: Sequence[_End]) -> Sequence[Acceptance]:
+    """Return the last queued message of each coalesce value in this batch."""
+    coalescing = [one for one, end in zip(fresh, ends, strict=True) if one.coalesce is not None and end is None]
+    return [*{(one.key_id, one.pool, one.coalesce): one for one in coalescing}.values()]
+
+
+def _inherited_turns(connection: Connection, newest: Sequence[Acceptance]) -> dict[UUID, int]:
     """Return the turns that new messages inherit from those they supersede."""
     turns = {}
-    for one in _newest(fresh):
+    for one in newest:
         values = {"key": one.key_id, "value": one.coalesce, "in_pool": one.pool, "in_lane": one.lane.rank}
         found = _FIRST_TURN.first(connection, values)
         if one.due_at <= one.created_at and found.turn is not None:
@@ -300,20 +399,13 @@ def _inherited_turns(connection: Connection, fresh: Sequence[Acceptance]) -> dic
     return turns
 
 
-def _supersede(connection: Connection, fresh: Sequence[Acceptance]) -> dict[UUID, list[UUID]]:
+def _supersede(connection: Connection, newest: Sequence[Acceptance]) -> dict[UUID, list[UUID]]:
     """Cancel the waiting messages with the same values; return by new id the ids replaced."""
     rows: list[dict[str, Any]] = [
         {"key": one.key_id, "value": one.coalesce, "in_pool": one.pool, "newest": one.id, "now": one.created_at}
-        for one in _newest(fresh)
+        for one in newest
     ]
-    if not rows:
-        return {}
     replaced = {row["newest"]: [found.id for found in _SUPERSEDED_IDS.all(connection, row)] for row in rows}
     _SUPERSEDE.run(connection, rows)
     outbox.ended(connection, {id: row["now"] for row in rows for id in replaced[row["newest"]]})
     return replaced
-
-
-def _newest(fresh: Sequence[Acceptance]) -> Iterable[Acceptance]:
-    """Return the last message of each coalesce value in this batch."""
-    return {(one.key_id, one.pool, one.coalesce): one for one in fresh if one.coalesce is not None}.values()

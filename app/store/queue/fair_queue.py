@@ -6,18 +6,18 @@ reads an index at a cost that does not grow with the queue. Of two messages with
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, select
 
+from app.frozen import frozen
 from app.store.db.dialect import upsert
 from app.store.db.prepared import PreparedStatement
 from app.store.schema import READY, messages, turns
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LaneKey:
     """Queue of one API key in one lane of one pool. `lane` is the rank of the lane."""
 

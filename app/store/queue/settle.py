@@ -20,9 +20,8 @@ from app.mail.lifecycle import Event, MessageState, RecipientOutcome, RecipientS
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
 from app.mail.suppression import Bounce, SeenBy
-from app.store.db.dialect import upsert
+from app.store.db.dialect import storable, upsert
 from app.store.db.prepared import PreparedStatement, in_ids, in_lists
-from app.store.db.text import storable
 from app.store.records import AttemptLog, Claimed
 from app.store.schema import ACTIVE, attempts, in_flight, messages, recipients
 from app.store.suppressions.bounces import BounceReport, record_bounces

@@ -18,7 +18,7 @@ from app.mail.delivery.matching import email_id
 from app.mail.delivery.states import ARRIVED, DeliveryState
 from app.mail.lifecycle import LastEvent, MessageState
 from app.store.db.dialect import BeginsWith
-from app.store.db.text import as_json
+from app.store.db.prepared import as_json
 from app.store.read import last_event
 from app.store.read import messages as find
 from app.store.read.records import BoundedCount, MessagePage, Selection

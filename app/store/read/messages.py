@@ -12,12 +12,12 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, literal, or_, sel
 from app.mail.delivery.bounce import Cause
 from app.mail.delivery.states import DeliveryState
 from app.mail.lifecycle import ENDED_STATES, MessageState, RecipientState
-from app.mail.message.message import OnUnknown
+from app.mail.message.message import MessageSummary, OnUnknown
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
 from app.store.mailboxes.records import SendRecord
 from app.store.queue.claim import LANES
-from app.store.records import AttemptRecord, DeliveryRecord, Email, MessageSummary, RecipientRecord
+from app.store.records import AttemptRecord, DeliveryRecord, Email, RecipientRecord
 from app.store.schema import READY, RESTING, attempts, contents, in_flight, messages, recipients, traces
 
 _m, _r, _a, _f, _t = messages.c, recipients.c, attempts.c, in_flight.c, traces.c

@@ -12,8 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select
 from app.frozen import frozen
 from app.mail.suppression import BOUNCE_WINDOW, Bounce, Evidence, Origin, SeenBy, comparable
 from app.store.db import uuid7
-from app.store.db.dialect import execute_many, upsert
-from app.store.db.text import storable
+from app.store.db.dialect import execute_many, storable, upsert
 from app.store.schema import suppression_candidates
 from app.store.suppressions import entries
 from app.store.suppressions.records import Suppression

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, exists, select
 
 from app.mail.explain import explain, fill_placeholders
 from app.mail.lifecycle import MessageState, RecipientState, is_relayed
@@ -24,7 +24,6 @@ from app.mail.webhook.rules import EventType
 from app.store.db import uuid7
 from app.store.db.dialect import upsert
 from app.store.db.prepared import PreparedStatement
-from app.store.records import Acceptance
 from app.store.schema import delay_notices, messages, recipients, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.records import DeliveryState, WebhookStatus
 
@@ -55,6 +54,7 @@ _REMOVE_NOTICE = PreparedStatement(
         delay_notices.c.at == bindparam("moment"), delay_notices.c.message_id == bindparam("message")
     )
 )
+ANY_WEBHOOK = exists().where(_w.status == WebhookStatus.ENABLED).label("any_webhook")  # a column of another query
 _FACTS = select(
     *(_m.id, _m.message_id, _m.state, _m.created_at, _m.scheduled_at, _m.head, _m.mailbox, _m.attempts),
     *(_m.possible_duplicate, _m.explanation),
@@ -71,13 +71,14 @@ def subscriptions(connection: Connection) -> Subscriptions:
     return [Subscriber(row.id, frozenset(row.events)) for row in _ENABLED.all(connection, {})]
 
 
-def accepted(connection: Connection, fresh: Sequence[Acceptance]) -> None:
-    """Publish `scheduled` for new messages with a later send time, and schedule delay notices for all."""
-    if not (listeners := subscriptions(connection)):
-        return
-    later = {one.id: one.created_at for one in fresh if one.scheduled_at is not None and one.due_at > one.created_at}
-    _write_email_events(connection, listeners, later, EventType.SCHEDULED)
-    schedule_delay_notices(connection, listeners, {one.id: one.due_at for one in fresh})
+def accepted(connection: Connection, later: Mapping[UUID, float], due: Mapping[UUID, float]) -> None:
+    """Publish `scheduled` for new messages with a later send time, and schedule delay notices for all.
+
+    `later`: time of the acceptance; `due`: first send time; both by message, epoch seconds.
+    """
+    if listeners := subscriptions(connection):
+        _write_email_events(connection, listeners, later, EventType.SCHEDULED)
+        schedule_delay_notices(connection, listeners, due)
 
 
 def requeued(connection: Connection, since: Mapping[UUID, float]) -> None:

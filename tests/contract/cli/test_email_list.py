@@ -13,11 +13,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.mail.message.message import OnUnknown
+from app.mail.message.message import MessageSummary, OnUnknown
 from app.store import Store
 from app.store.db.uuid7 import IdGenerator
 from app.store.keys.records import Key, Permission
-from app.store.records import MessageSummary
 from tests.contract.cli.test_command_line import failed, postern, stored
 from tests.contract.store import build
 

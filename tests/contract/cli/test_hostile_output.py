@@ -24,14 +24,13 @@ from app.cli.output.terminal import console
 from app.doctor.finding import Finding, Step, StepOutcome
 from app.mail.key_policy import Policy
 from app.mail.mailbox_health import Health, MailboxCondition
-from app.mail.message.message import Envelope, Message
+from app.mail.message.message import Envelope, Message, MessageSummary
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase, Reply
 from app.mail.outcome.verdict import Explanation
 from app.store import Store
 from app.store.keys.audit import Actor
 from app.store.keys.records import Key, Permission
 from app.store.mailboxes.records import HoldRequest
-from app.store.records import MessageSummary
 from tests.contract.cli.test_command_line import postern, stored
 from tests.contract.store import build
 

@@ -8,13 +8,14 @@ from weakref import WeakKeyDictionary
 
 from app.mail import lifecycle, policy
 from app.mail.lifecycle import MessageState, Settlement
-from app.mail.message.message import Envelope, Message, OnUnknown
+from app.mail.message.message import Envelope, Message, MessageSummary, OnUnknown
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Line, Phase, Reply
 from app.store import Store
 from app.store.mailboxes.records import Replica
 from app.store.message_trace.records import Scope
+from app.store.queue.accept import Acceptance, Accepted, Idempotency
 from app.store.read.records import Selection
-from app.store.records import Acceptance, Accepted, AttemptLog, Claimed, Email, Idempotency, MessageSummary
+from app.store.records import AttemptLog, Claimed, Email
 
 NOW = 1_800_000_000.0  # epoch seconds
 DAY = 86_400.0

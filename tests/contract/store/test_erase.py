@@ -16,15 +16,16 @@ from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import TraceRow
 from app.mail.lifecycle import MessageState, RecipientState
 from app.mail.message.address import normalize_address
-from app.mail.message.message import OnUnknown
+from app.mail.message.message import MessageSummary, OnUnknown
 from app.mail.webhook.rules import EventType
 from app.store import Store
 from app.store.db.engine import database_file, write_engine
 from app.store.erase import Erased, EraseOutcome
 from app.store.keys.audit import Actor, AuditAction
 from app.store.message_trace.records import HoldRequest, Report, Reports
+from app.store.queue.accept import Accepted, IdempotencyConflict
 from app.store.read.records import Selection
-from app.store.records import Accepted, Email, IdempotencyConflict, MessageSummary
+from app.store.records import Email
 from app.store.retention import BATCH_SIZE, RetentionCutoffs
 from app.store.schema import metadata
 from tests.contract.store.build import (

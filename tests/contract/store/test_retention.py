@@ -17,7 +17,8 @@ from app.mail.message.message import OnUnknown
 from app.store import Store, retention
 from app.store.db import vacuum
 from app.store.db.engine import write_engine
-from app.store.records import Accepted, Change, Email
+from app.store.queue.accept import Accepted
+from app.store.records import Change, Email
 from app.store.retention import RetentionCutoffs
 from tests.contract.store.build import (
     DAY,

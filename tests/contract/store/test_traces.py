@@ -27,7 +27,8 @@ from app.store.message_trace.records import (
     Unseen,
     UnseenFound,
 )
-from app.store.records import FIRST_ID, Acceptance
+from app.store.queue.accept import Acceptance
+from app.store.records import FIRST_ID
 from app.store.webhooks.records import Secret, Webhook
 from tests.contract.store.build import (
     CONTENT,

@@ -5,9 +5,9 @@ from uuid import UUID
 import pytest
 
 from app.mail.lifecycle import MessageState, RecipientState
-from app.mail.message.message import Lane, OnUnknown
+from app.mail.message.message import Lane, MessageSummary, OnUnknown
 from app.store.read.last_event import last_event
-from app.store.records import Email, MessageSummary, RecipientRecord
+from app.store.records import Email, RecipientRecord
 
 NOW = 1_000_000.0
 S, R = MessageState, RecipientState

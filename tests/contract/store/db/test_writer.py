@@ -14,7 +14,8 @@ from app.store import Store, StoreUnavailableError
 from app.store.db import engine
 from app.store.db.writer import Writer
 from app.store.migrations import migrate
-from app.store.records import ANY_POOL, Acceptance, Accepted, WorkHint
+from app.store.queue.accept import Acceptance, Accepted
+from app.store.records import ANY_POOL, WorkHint
 from tests.contract.store.build import (
     DEFERRED,
     NOW,

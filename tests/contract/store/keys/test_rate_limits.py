@@ -12,7 +12,7 @@ from app.mail.key_policy import Amount, RateLimit, Unit, Usage
 from app.mail.lifecycle import MessageState
 from app.mail.times import DAY, MINUTE
 from app.store import Store
-from app.store.records import Acceptance, Accepted, IdempotencyConflict, RateLimited
+from app.store.queue.accept import Acceptance, Accepted, IdempotencyConflict, RateLimited
 from tests.contract.store.build import CONTENT, KEY, NOW, acceptance, claim, once
 
 MIDNIGHT = int(NOW // DAY) * DAY

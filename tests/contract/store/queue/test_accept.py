@@ -8,7 +8,7 @@ import pytest
 from app.mail.lifecycle import MessageState, RecipientState
 from app.mail.message.message import OnUnknown
 from app.store import AlreadyStoredError, Store
-from app.store.records import Accepted, IdempotencyConflict
+from app.store.queue.accept import Accepted, IdempotencyConflict
 from tests.contract.store.build import CONTENT, DAY, KEY, NOW, accept, acceptance, new_id, once
 
 

@@ -10,13 +10,14 @@ import pytest
 from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import TraceRow
 from app.mail.lifecycle import LastEvent, MessageState
-from app.mail.message.message import Lane, OnUnknown
+from app.mail.message.message import Lane, MessageSummary, OnUnknown
 from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.store import Store
 from app.store.message_trace.records import HoldRequest, Report, Reports
+from app.store.queue.accept import Acceptance
 from app.store.read.last_event import EVENTS, last_event
 from app.store.read.records import Selection
-from app.store.records import Acceptance, Email, MessageSummary
+from app.store.records import Email
 from tests.contract.store.build import (
     DAY,
     DEFERRED,

@@ -14,9 +14,9 @@ from app.mail.webhook.rules import EventType
 from app.store import Store
 from app.store.keys.audit import Actor
 from app.store.keys.records import Key, Permission
+from app.store.queue.accept import Accepted
 from app.store.read.last_event import last_event
 from app.store.read.records import Selection
-from app.store.records import Accepted
 from app.store.suppressions.records import Additions, Removals
 from app.store.webhooks.records import Secret, Webhook
 from tests.contract.store.build import (

@@ -10,7 +10,7 @@ from app.mail.outcome.verdict import Explanation
 from app.mail.webhook.payload import credential_event
 from app.mail.webhook.rules import EventType
 from app.store import AlreadyStoredError, Store
-from app.store.records import Acceptance
+from app.store.queue.accept import Acceptance
 from app.store.retention import RetentionCutoffs
 from app.store.webhooks.records import (
     ClaimedDelivery,
