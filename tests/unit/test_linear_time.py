@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from pydantic import BaseModel
 from starlette.requests import cookie_parser
 
 import app
-from app.api.emails.routes import EmailQuery
 from app.api.http import body
 from app.api.http.headers import wait_seconds
 from app.api.postmark.email import to_native
@@ -24,8 +24,12 @@ from app.api.problems.problem import Invalid
 from app.api.submission import attachment_content, fields
 from app.api.submission.fields import ValidationContext
 from app.api.submission.schema import read_email
+from app.console.email_list.query import ListQuery
 from app.logs.format import mask_addresses
-from app.mail import key_policy, safe_text
+from app.mail import erasure, key_policy, safe_text
+from app.mail.delivery.bounce import cause_of
+from app.mail.delivery.states import DeliveryState
+from app.mail.delivery.trace_row import parse_details, parse_rows
 from app.mail.message import headers, inline_files, message
 from app.mail.message.address import parse_address
 from app.mail.message.html_to_text import text_from_html
@@ -36,7 +40,9 @@ from app.mail.outcome.attempt import Attempt, Phase, Reply
 from app.mail.policy import judge
 from app.mail.webhook import rules
 from app.simulator.protocol import arguments, content
+from app.simulator.trace import odata
 from app.smtp import transcript
+from app.store.read import email_filters, email_search
 from tests.unit.growth import grows_too_fast, pumped
 
 APP = Path(app.__file__).parent
@@ -176,20 +182,10 @@ def _inline(text: str) -> object:
     return inline_files.link(f'<img src="cid:{text}"><img src=cid:{text}>', files)
 
 
-def _query(name: str) -> Callable[[str], object]:
-    def run(text: str) -> object:
+def _refusable(run: Callable[[Any], object]) -> Callable[[Any], object]:
+    def tried(value: Any) -> object:
         try:
-            return EmailQuery.model_validate({name: text})
-        except Exception as error:
-            return error
-
-    return run
-
-
-def _refusable(run: Callable[[str], object]) -> Callable[[str], object]:
-    def tried(text: str) -> object:
-        try:
-            return run(text)
+            return run(value)
         except Exception as error:
             return error
 
@@ -202,6 +198,16 @@ def _verdict(text: str) -> object:
 
 def _report(before: str, after: str = "") -> Callable[[str], object]:
     return lambda text: parse_report(f"{before}{text}{after}".encode("utf-8", "surrogatepass"))
+
+
+def _trace(text: str) -> object:
+    """A row of the message trace and its details, each of whose members is the text."""
+    at = "2026-11-24T09:00:00Z"
+    row = dict.fromkeys(("messageId", "recipientAddress", "status"), text)
+    network_id = "5ba7e6d2-70f3-4c43-9d86-3c1b8a3f1e10"
+    rows = [{**row, "id": network_id, "receivedDateTime": at}, {**row, "id": text, "receivedDateTime": text}]
+    details = parse_details([{"dateTime": at, "event": event, "description": text} for event in ("Fail", text)])
+    return parse_rows(rows), details, cause_of(details, DeliveryState.BOUNCED)
 
 
 _REPORT = "Content-Type: multipart/report; boundary=a\n\n--a\n"
@@ -248,7 +254,14 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "postmark addresses": lambda text: to_native({"To": text, "Cc": text}),
     **{f"attachment {name}": _file(name) for name in ("filename", "content_type", "content_id", "encoding")},
     **{f"email {name}": _email(name) for name in ("from", "to", "subject", "html", "headers", "scheduled_at", "tags")},
-    **{f"query {name}": _query(name) for name in ("to", "tag", "created_after", "q", "limit", "last_event")},
+    "search": lambda text: email_search.parse(text, {}, 0.0),
+    "search for an event": email_search.split_event,
+    "search of the console": lambda text: ListQuery.from_fields({"q": text, "since": text}).selection({}, 0.0),
+    **{f"filter {name}": rule for name, (_, rule) in email_search.rules(0.0).items()},
+    "filter id": email_filters.id_range,
+    "trace": _trace,
+    "erased reply": erasure.erase_reply,
+    "simulator filter": lambda text: odata.parse_filter(text, 0.0),
 }
 
 
@@ -257,6 +270,33 @@ PARSERS: dict[str, Callable[[str], object]] = {
 def test_a_parser_is_linear(name: str) -> None:
     """Over hostile texts, most of which it refuses."""
     assert_linear(_refusable(PARSERS[name]))
+
+
+def models(base: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+    """Yield every model of a body or of query parameters."""
+    for model in base.__subclasses__():
+        if model.__module__.startswith("app.api."):
+            yield model
+        yield from models(model)
+
+
+MEMBERS = [(model, field.alias or name) for model in models() for name, field in model.model_fields.items()]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("model", "member"), MEMBERS, ids=lambda value: getattr(value, "__name__", value))
+def test_a_member_of_an_input_is_linear(model: type[BaseModel], member: str) -> None:
+    """As a text, and as an entry or a name and value of its list or object."""
+    context = ValidationContext(1_800_000_000.0, "noreply@contoso.com", 50)
+
+    def read(value: Any) -> object:
+        return model.model_validate({member: value}, context=context)
+
+    def run(text: str) -> None:
+        for value in (text, [text], [{text: text}], {text: text}):
+            _refusable(read)(value)
+
+    assert_linear(run)
 
 
 class Name(str):
