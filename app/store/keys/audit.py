@@ -92,14 +92,17 @@ _PAGE = select(audit).where(_a.id < bindparam("before")).order_by(_a.id.desc()).
 _OLDEST = select(_a.id).where(_a.id < bindparam("before")).order_by(_a.id).limit(PRUNE_BATCH)
 
 
-def change(action: AuditAction, id: UUID, now: float, by: Actor | None, details: Mapping[str, Any]) -> Entry | None:
-    """Return the entry of a change; None without an actor."""
-    return None if by is None else Entry(now, by, action, str(id), details)
-
-
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that changed, each with the former one."""
     return {name: {"before": before[name], "after": value} for name, value in after.items() if value != before[name]}
+
+
+def write_change(
+    connection: Connection, action: AuditAction, id: UUID, now: float, by: Actor | None, details: Mapping[str, Any]
+) -> None:
+    """Write the entry of a change; nothing without an actor."""
+    if by is not None:
+        write(connection, [Entry(now, by, action, str(id), details)])
 
 
 def write(connection: Connection, entries: Iterable[Entry | None]) -> None:

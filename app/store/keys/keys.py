@@ -61,13 +61,9 @@ def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
     connection.execute(
         insert(api_key_secrets), [_secret_row(new.key.id, new.digest, new.key.created_at) for new in batch]
     )
-    audit.write(
-        connection,
-        [
-            audit.change(AuditAction.KEY_CREATED, new.key.id, new.key.created_at, new.by, _created_details(new))
-            for new in batch
-        ],
-    )
+    for new in batch:
+        key, details = new.key, _created_details(new)
+        audit.write_change(connection, AuditAction.KEY_CREATED, key.id, key.created_at, new.by, details)
     return [None] * len(batch)
 
 
@@ -83,15 +79,8 @@ def revise(connection: Connection, revision: KeyRevision) -> Key | None:
     after = replace(before, **others, policy=validate(replace(before.policy, **policy)))
     if after != before:
         connection.execute(_UPDATE.values(_changeable(after)), {"api_key": revision.id})
-        changed = audit.difference(_audited_fields(before), _audited_fields(after))
-        audit.write(
-            connection,
-            [
-                audit.change(
-                    AuditAction.KEY_UPDATED, revision.id, revision.now, revision.by, {"name": after.name, **changed}
-                )
-            ],
-        )
+        details = {"name": after.name, **audit.difference(_audited_fields(before), _audited_fields(after))}
+        audit.write_change(connection, AuditAction.KEY_UPDATED, revision.id, revision.now, revision.by, details)
     return after
 
 
@@ -104,7 +93,7 @@ def rotate(connection: Connection, rotation: KeyRotation) -> bool:
     connection.execute(_REPLACE, {"api_key": rotation.id, "until": rotation.old_until})
     connection.execute(insert(api_key_secrets), _secret_row(rotation.id, rotation.digest, rotation.now))
     details = {"name": row.name, "old_secret_until": rotation.old_until}
-    audit.write(connection, [audit.change(AuditAction.KEY_ROTATED, rotation.id, rotation.now, rotation.by, details)])
+    audit.write_change(connection, AuditAction.KEY_ROTATED, rotation.id, rotation.now, rotation.by, details)
     return True
 
 
@@ -113,11 +102,8 @@ def revoke(connection: Connection, revocation: Revocation) -> bool:
     """Revoke a key; return whether it existed and was not revoked before."""
     done = connection.execute(_REVOKE, {"api_key": revocation.id, "revoked_at": revocation.now}).rowcount == 1
     if done:
-        name = connection.execute(_ONE, {"api_key": revocation.id}).one().name
-        audit.write(
-            connection,
-            [audit.change(AuditAction.KEY_REVOKED, revocation.id, revocation.now, revocation.by, {"name": name})],
-        )
+        details = {"name": connection.execute(_ONE, {"api_key": revocation.id}).one().name}
+        audit.write_change(connection, AuditAction.KEY_REVOKED, revocation.id, revocation.now, revocation.by, details)
     return done
 
 

@@ -175,9 +175,8 @@ def replay(connection: Connection, request: Replay) -> bool:
     changed = connection.execute(_REPLAY, {**values, "next_at": request.now}).rowcount == 1
     if changed:
         details = {"event": str(request.event_id)}
-        audit.write(
-            connection,
-            [audit.change(AuditAction.WEBHOOK_REPLAYED, request.webhook_id, request.now, request.by, details)],
+        audit.write_change(
+            connection, AuditAction.WEBHOOK_REPLAYED, request.webhook_id, request.now, request.by, details
         )
     return changed or connection.execute(_ONE, values).first() is not None
 

@@ -56,19 +56,9 @@ _DELIVERY = _DELIVERIES.where(_d.webhook_id == bindparam("id"), _d.event_id == b
 def create(connection: Connection, batch: Sequence[NewWebhook]) -> list[None]:
     """Store endpoints. They receive the events from now on."""
     connection.execute(_INSERT, [_values(new.webhook) for new in batch])
-    audit.write(
-        connection,
-        [
-            audit.change(
-                AuditAction.WEBHOOK_CREATED,
-                new.webhook.id,
-                new.webhook.created_at,
-                new.by,
-                _audited_fields(new.webhook),
-            )
-            for new in batch
-        ],
-    )
+    for new in batch:
+        details, created_at = _audited_fields(new.webhook), new.webhook.created_at
+        audit.write_change(connection, AuditAction.WEBHOOK_CREATED, new.webhook.id, created_at, new.by, details)
     return [None] * len(batch)
 
 
@@ -88,9 +78,7 @@ def revise(connection: Connection, revision: Revision) -> bool:
         changed = audit.difference(_audited_fields(before), _audited_fields(after))
         if after.endpoint != before.endpoint:
             changed.setdefault("endpoint", _audited_fields(after)["endpoint"])
-        audit.write(
-            connection, [audit.change(AuditAction.WEBHOOK_UPDATED, revision.id, revision.now, revision.by, changed)]
-        )
+        audit.write_change(connection, AuditAction.WEBHOOK_UPDATED, revision.id, revision.now, revision.by, changed)
     return True
 
 
@@ -106,9 +94,7 @@ def rotate(connection: Connection, rotation: Rotation) -> bool:
     alive = [secret for secret in old if secret.until is not None and secret.until > rotation.now][:MAX_OLD_SECRETS]
     connection.execute(_UPDATE.values(secrets=_stored([Secret(rotation.secret), *alive])), {"webhook": rotation.id})
     details = {"old_secret_until": iso(rotation.until)}
-    audit.write(
-        connection, [audit.change(AuditAction.WEBHOOK_ROTATED, rotation.id, rotation.now, rotation.by, details)]
-    )
+    audit.write_change(connection, AuditAction.WEBHOOK_ROTATED, rotation.id, rotation.now, rotation.by, details)
     return True
 
 
@@ -120,7 +106,7 @@ def remove(connection: Connection, removal: Removal) -> bool:
         return False
     connection.execute(_DELETE, {"webhook": removal.id})
     details = _audited_fields(_webhook(row))
-    audit.write(connection, [audit.change(AuditAction.WEBHOOK_REMOVED, removal.id, removal.now, removal.by, details)])
+    audit.write_change(connection, AuditAction.WEBHOOK_REMOVED, removal.id, removal.now, removal.by, details)
     return True
 
 
