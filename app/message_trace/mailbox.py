@@ -6,12 +6,12 @@ which a message keeps when it is moved to another folder.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from app.mail.ndr.parse import MAX_SIZE
-from app.mail.office365.graph import MAIL_PERMISSION, MAIL_ROLE
+from app.mail.office365.graph import MAIL_PERMISSION, MAIL_ROLE, iso_seconds
 from app.message_trace.graph import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, GraphConnection, GraphError
 
 INBOX, JUNK = "inbox", "junkemail"
@@ -60,7 +60,7 @@ class MailboxClient:
         """Return the first page of a folder: messages received since then (epoch seconds). Raises GraphError."""
         url = f"{self._user}/mailFolders/{folder}/messages/delta?changeType=created&$select=receivedDateTime,{_HEADERS}"
         return await self._page(
-            url if since is None else f"{url}&$filter={quote(f'receivedDateTime ge {_iso(since)}')}"
+            url if since is None else f"{url}&$filter={quote(f'receivedDateTime ge {iso_seconds(since)}')}"
         )
 
     async def next_page(self, link: str) -> FolderPage:
@@ -110,7 +110,3 @@ def _seconds(text: object) -> float:
         return datetime.fromisoformat(str(text)).timestamp()
     except (ValueError, OverflowError):
         return 0.0
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,9 +4,9 @@ Rows appear minutes late and change their status afterwards, so each pass reads 
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import NamedTuple
 
+from app.mail.office365.graph import iso_seconds
 from app.mail.times import DAY, HOUR
 
 OVERLAP = 4.0 * HOUR  # read again in each pass
@@ -49,12 +49,8 @@ def filters(times: TimeRange, domains: Iterable[str]) -> list[str]:
 
     Graph ignores `or` and `in`: the last condition counts. So each domain needs a request.
     """
-    between = f"receivedDateTime ge {_iso(times.start)} and receivedDateTime le {_iso(times.end)}"
+    between = f"receivedDateTime ge {iso_seconds(times.start)} and receivedDateTime le {iso_seconds(times.end)}"
     names = sorted(set(domains))
     if not names or any(_ANY in name for name in names):
         return [between]
     return [f"{between} and senderAddress eq '*@{name}'" for name in names]
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

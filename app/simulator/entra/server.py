@@ -1,7 +1,6 @@
 """HTTPS server of the simulated Entra ID, with the clock and CA of the SMTP simulator."""
 
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Self
 
 from app.http_server.server import HttpServer
@@ -45,9 +44,7 @@ class Entra(TokenService):
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     @property

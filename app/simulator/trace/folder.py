@@ -5,7 +5,7 @@ from email.parser import BytesHeaderParser
 from email.policy import compat32
 from typing import Any, NamedTuple
 
-from app.simulator.trace.rows import iso_seconds
+from app.mail.office365.graph import iso_seconds
 
 FILTER_LIMIT = 5_000  # messages that the first round of a query with $filter returns (Graph's documentation)
 

@@ -6,11 +6,12 @@ from typing import Any
 from uuid import uuid4
 
 from app.clock import Clock
+from app.mail.office365.graph import iso_seconds
 from app.simulator.recorder import ReceivedMessage
 from app.simulator.trace.errors import GraphError, ScriptedErrors
 from app.simulator.trace.fates import Fate
 from app.simulator.trace.odata import parse_filter
-from app.simulator.trace.rows import TraceRow, iso_seconds, rows_at
+from app.simulator.trace.rows import TraceRow, rows_at
 from app.simulator.trace.throttle import Throttle, TraceRequest
 
 _BEARER = "Bearer "

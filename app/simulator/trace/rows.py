@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
+from app.mail.office365.graph import iso_seconds
 from app.simulator.protocol import content
 from app.simulator.recorder import ReceivedMessage
 from app.simulator.trace.fates import GROUP_MEMBERS, Fate, Step, fate_of
@@ -55,11 +55,6 @@ def rows_at(
     for message in messages:
         if message.accepted and message.at + delay <= now:
             yield from _rows_of(message, fates, now)
-
-
-def iso_seconds(at: float) -> str:
-    """Return epoch seconds as Graph writes them: `2026-11-23T20:08:28Z`."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _rows_of(message: ReceivedMessage, fates: Mapping[str, Fate], now: float) -> Iterator[TraceRow]:

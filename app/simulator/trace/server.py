@@ -1,6 +1,5 @@
 """HTTPS server of the simulated Microsoft Graph, with the clock, the messages and the CA of the SMTP simulator."""
 
-from types import TracebackType
 from typing import Self
 
 from app.http_server.server import HttpServer
@@ -47,7 +46,5 @@ class MessageTrace(TraceModel):
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
