@@ -20,7 +20,6 @@ from app.api.emails.erase_routes import EraseRoutes
 from app.api.emails.routes import EmailRoutes
 from app.api.emails.submission_routes import SubmissionRoutes
 from app.api.http.api_route import ApiRoute
-from app.api.http.headers import JsonResponse
 from app.api.mailboxes import MailboxRoutes
 from app.api.openapi.operation import endpoints, operation_of
 from app.api.openapi.routes import DocsRoutes
@@ -152,9 +151,9 @@ def _add_unsupported(app: FastAPI, routes: UnsupportedRoutes, paths: Sequence[st
         app.add_api_route(path, routes.refuse, methods=[*unknown_path.METHODS])
 
 
-async def _healthz(_: Request) -> Response:
+async def _healthz(_: Request) -> bytes:
     """GET /healthz: the process is alive; a restart would fix nothing."""
-    return JsonResponse(b'{"status":"ok"}')
+    return b'{"status":"ok"}'
 
 
 async def _not_ready(_: Request) -> Response:

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from app.api.auth.authenticator import Authenticator
 from app.api.context import ApiContext
-from app.api.http.headers import JsonResponse, header, timestamp
+from app.api.http.headers import FIELDS, timestamp
 from app.api.openapi.errors import USUAL, Error
 from app.api.openapi.operation import ErrorFormat, OperationTag, RequiredPermission, operation
 from app.api.openapi.types import Timestamp, describe
@@ -151,9 +151,9 @@ class HealthRoutes:
         self._authenticator = authenticator
 
     @_operation("GET /healthz", "The process is alive.", {"alive": {"status": "ok"}}, type=Alive, uses_store=False)
-    async def get_health(self, _: Request) -> Response:
+    async def get_health(self, _: Request) -> bytes:
         """Check that the process is alive."""
-        return JsonResponse(b'{"status":"ok"}')
+        return b'{"status":"ok"}'
 
     @_operation(
         "GET /readyz",
@@ -164,7 +164,7 @@ class HealthRoutes:
         errors=(NotReady(_NOT_READY), InvalidKey(), MissingKey(), RestrictedKey(*_NO_ADMINISTRATOR)),
         error_format=ErrorFormat(ReadinessError, USUAL.render),
     )
-    async def get_readiness(self, request: Request) -> Response:
+    async def get_readiness(self, request: Request) -> bytes:
         """Check that emails can be accepted.
 
         A 503 has the same members beside the error. Names of mailboxes require full access.
@@ -181,7 +181,7 @@ class HealthRoutes:
         body = {**_shown(readiness, names=names), **more}
         if readiness.status is Status.NOT_READY or (query.relaying and not readiness.relaying):
             raise NotReady(body)
-        return JsonResponse(json.dumps(body).encode())
+        return json.dumps(body).encode()
 
     async def _deep_checked(self, readiness: Readiness) -> tuple[Readiness, dict[str, Any]]:
         examined = await self._context.deep_check()
@@ -194,7 +194,7 @@ class HealthRoutes:
 
     async def _may_see_names(self, request: Request, *, must: bool) -> bool:
         """Return whether the request has a key with full access. With `must`, raise the error instead."""
-        if not must and header(request.scope, b"authorization") is None:
+        if not must and b"authorization" not in request.scope[FIELDS]:
             return False
         try:
             async with asyncio.timeout(_KEY_LOOKUP_TIMEOUT):

@@ -10,7 +10,6 @@ from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app.api.http.headers import client_address
 from app.console.api import OperatorRequest
 from app.console.context import ConsoleContext
 from app.console.session import ConsoleSession, Role, Sessions
@@ -77,7 +76,7 @@ class ConsoleRequest:
     @property
     def client(self) -> str:
         """Network address of the browser; "" if it is not known."""
-        return client_address(self.http.scope)
+        return self.http.client.host if self.http.client else ""
 
     @property
     def as_api(self) -> OperatorRequest:

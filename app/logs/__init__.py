@@ -5,6 +5,7 @@ masked, except those of Postern's own mailboxes, because instructions to fix a m
 `count_alerts` and `bind_request` set up the log.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -12,7 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from app.logs.format import render
+from pydantic_core import PydanticSerializationError, to_json
+
+from app.logs.format import MAX_VALUE, for_people, format_traceback, limit_values
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _ALERT_LEVELS = frozenset({"warning", "error"})
@@ -79,11 +82,28 @@ class _Log:
         facts = {"timestamp": stamp, "level": level, "event": event, **facts}
         if request_id := _request_id.get():
             facts["request_id"] = request_id
-        line = render(level, facts, human=self.human, shown=self.shown)
         try:
-            sys.stderr.write(line + "\n")
+            sys.stderr.write(self._line(level, facts) + "\n")
         except OSError:  # a full disk for the log must not stop emails
             return
+
+    def _line(self, level: str, facts: dict[str, Any]) -> str:
+        """Return one line, or several with a traceback for people."""
+        if (error := facts.pop("exc_info", None)) is not None:
+            facts["exception"] = format_traceback(error)
+        if not self.human and self.shown is None and len(line := _json(facts)) <= MAX_VALUE:
+            return line  # the usual case: no value of such a line is cut
+        limit_values(facts, human=self.human, shown=self.shown)
+        return for_people(level, facts) if self.human else _json(facts)
+
+
+def _json(facts: dict[str, Any]) -> str:
+    """Return ASCII JSON. Text that is not valid Unicode, such as a file name, is escaped by the slower encoder."""
+    try:
+        line = to_json(facts, fallback=repr, ensure_ascii=True).decode()
+    except PydanticSerializationError:
+        line = json.dumps(facts, default=repr)
+    return line.replace("\x7f", "\\u007f") if "\x7f" in line else line
 
 
 _log = _Log()

@@ -1,16 +1,13 @@
-"""Rendering of log lines: cuts values, masks addresses and writes JSON, or text for people.
+"""Values of log lines: cuts them, masks addresses, shows tracebacks; and the text of a line for people.
 
 Values can quote callers and servers, so they are cut before a pattern is matched in them.
 """
 
-import json
 import re
 import traceback
 from collections.abc import Callable
 from functools import cache
 from typing import Any
-
-from pydantic_core import PydanticSerializationError, to_json
 
 from app.mail.safe_text import cut, escape_controls
 
@@ -24,16 +21,16 @@ _ADDRESS_MARK = re.compile(r'@([\w.-]*\w)|[\s"<>@,;:()\[\]]')
 _MAX_QUOTED_LOCAL = 320  # characters of a quoted local part; a quotation mark further back belongs to something else
 
 
-def render(level: str, facts: dict[str, Any], *, human: bool, shown: frozenset[str] | None) -> str:
-    """Return one line, or several with a traceback for people. With `shown` every other address is masked."""
-    if (error := facts.pop("exc_info", None)) is not None:
-        facts["exception"] = _traceback(error)
-    if not human and shown is None and len(line := _json(facts)) <= MAX_VALUE:
-        return line  # the usual case: no value of such a line is cut
+def limit_values(facts: dict[str, Any], *, human: bool, shown: frozenset[str] | None) -> None:
+    """Cut each text and make it safe to show. With `shown` every other address is masked."""
     for name, value in facts.items():
         if isinstance(value, str):
             facts[name] = _value(name, value, human, shown)
-    return str(_console_renderer()(None, level, facts)) if human else _json(facts)
+
+
+def for_people(level: str, facts: dict[str, Any]) -> str:
+    """Return the text of a line for people."""
+    return str(_console_renderer()(None, level, facts))
 
 
 @cache
@@ -87,18 +84,9 @@ def _value(name: str, text: str, human: bool, shown: frozenset[str] | None) -> s
     return escape_controls(text, multiline=is_traceback) if human else text
 
 
-def _traceback(error: BaseException) -> str:
+def format_traceback(error: BaseException) -> str:
     """Return lines of code and the exception's text, but no values of variables, which can hold keys and mail."""
     lines = "".join(traceback.format_exception(error)).rstrip("\n").split("\n")
     if len(lines) > _MAX_TRACEBACK_LINES:
         lines = [*lines[:_TRACEBACK_HEAD_LINES], "…", *lines[_TRACEBACK_HEAD_LINES - _MAX_TRACEBACK_LINES :]]
     return "\n".join(cut(line, MAX_VALUE) for line in lines)
-
-
-def _json(facts: dict[str, Any]) -> str:
-    """Return ASCII JSON. Text that is not valid Unicode, such as a file name, is escaped by the slower encoder."""
-    try:
-        line = to_json(facts, fallback=repr, ensure_ascii=True).decode()
-    except PydanticSerializationError:
-        line = json.dumps(facts, default=repr)
-    return line.replace("\x7f", "\\u007f") if "\x7f" in line else line

@@ -4,7 +4,7 @@ The recorder is app/tracing/otel.py, available with the extra `traces`; this mod
 contain ids, names of rules and phases, and numbers; never content, addresses other than mailboxes, or reply texts.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID
@@ -41,7 +41,7 @@ class SpanRecorder(Protocol):
         """Return the ASGI application with a span per request."""
 
     def traceparent(self) -> str | None:
-        """Return the W3C traceparent of the request under way."""
+        """Return the W3C traceparent of the request under way, to store with the email."""
 
     def span(self, name: str, emails: tuple[UUID, ...]) -> AbstractContextManager[object]:
         """Open a span inside the request under way."""
@@ -53,7 +53,6 @@ class SpanRecorder(Protocol):
         """Record a span with one span per phase, and one for the settlement since `ended_at`."""
 
 
-_NOTHING = nullcontext()
 _recorder: SpanRecorder | None = None
 _phase_timings: ContextVar[list[PhaseTiming] | None] = ContextVar("phase_timings", default=None)
 
@@ -69,14 +68,9 @@ def wrap_application(application: Application) -> Application:
     return application if _recorder is None else cast("Application", _recorder.wrap_application(application))
 
 
-def traceparent() -> str | None:
-    """Return the W3C traceparent of the request under way, to store with the email."""
-    return None if _recorder is None else _recorder.traceparent()
-
-
-def span(name: str, *emails: UUID) -> AbstractContextManager[object]:
-    """Open a span inside the request under way."""
-    return _NOTHING if _recorder is None else _recorder.span(name, emails)
+def recorder() -> SpanRecorder | None:
+    """Return the recorder of the process."""
+    return _recorder
 
 
 def claimed(email: UUID, parent: str | None, mailbox: str, at: float) -> None:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from app.api.auth.limits import RateLimitHeaders
-from app.api.http.headers import header
+from app.api.http.headers import FIELDS
 from app.api.problems.problem import InvalidKey, MissingKey, RestrictedKey, Unavailable
 from app.clock import Clock
 from app.mail.times import DAY, MINUTE
@@ -148,7 +148,7 @@ class Authenticator:
 
 def _bearer(request: Request) -> bytes:
     """Return the key in `Authorization: Bearer <key>` (RFC 6750 §2.1), the scheme in any case."""
-    given = (header(request.scope, b"authorization") or b"").strip()
+    given: bytes = request.scope[FIELDS].get(b"authorization", b"").strip()
     scheme, _, token = given.partition(b" ")
     if scheme.lower() != b"bearer" or not token.strip():
         raise _missing_key(request.scope, given)
@@ -164,6 +164,6 @@ def _missing_key(scope: Scope, given: bytes) -> MissingKey:
     if given:
         return MissingKey(f"The header Authorization has another scheme than Bearer. {_SEND_KEY}")
     for name in _OTHER_KEY_HEADERS:
-        if header(scope, name.lower().encode()):
+        if scope[FIELDS].get(name.lower().encode()):
             return MissingKey(f"The header {name} is not read for an API key here. {_SEND_KEY}")
     return MissingKey()

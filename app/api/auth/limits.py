@@ -41,14 +41,15 @@ RateHeaders = tuple[tuple[bytes, bytes], ...]
 
 
 class Caller:
-    """Caller of one request: the address, and the API key once it is known.
+    """Caller of one request: the network address (`client`, "" if it is not known), and the API key once it is known.
 
     The request is counted in the quota of both until `release`.
     """
 
-    __slots__ = ("_address", "_requests", "check_again", "key")
+    __slots__ = ("_address", "_requests", "check_again", "client", "key")
 
-    def __init__(self, requests: Quota) -> None:
+    def __init__(self, requests: Quota, client: str) -> None:
+        self.client = client
         self.key: Key | None = None
         self.check_again: Callable[[], Awaitable[object]] = _nothing
         self._requests = requests

@@ -24,7 +24,7 @@ from app.api.emails.outcome_waiter import OutcomeWaiter
 from app.api.emails.view import EmailIdResponse, EmailObject, ListedEmail, RetriedEmail, changed, listed, retried
 from app.api.emails.view import render as render_email
 from app.api.http.api_route import ApiRequest
-from app.api.http.headers import JsonResponse, wait_seconds
+from app.api.http.headers import wait_seconds
 from app.api.http.params import (
     DEFAULT_PAGE,
     INVALID_LIMIT,
@@ -208,7 +208,7 @@ class EmailRoutes:
         if seconds is not None:
             waited = email.state in ENDED_STATES or await self._outcomes.wait(id, seconds, key.id)
             email = await self._email(id, key)
-        response = JsonResponse(await self._rendered(request.scope, email))
+        response = Response(await self._rendered(request.scope, email), media_type="application/json")
         if waited:
             response.headers["preference-applied"] = f"wait={seconds}"
         elif seconds is not None:  # too many requests wait: do not keep the connection open

@@ -26,7 +26,7 @@ from starlette.types import Receive, Scope
 from app.api.auth.authenticator import KEY_CHECKED_FOR
 from app.api.auth.limits import UNRESERVED_SIZE, memory_budget
 from app.api.context import RequestLimits
-from app.api.http.headers import header
+from app.api.http.headers import FIELDS
 from app.api.problems.problem import FieldError, Invalid, MalformedBody
 from app.api.problems.transport import BodyTooLarge, RequestBodyTimeout, TooManyValues, UnsupportedCoding
 from app.http_server.server import TAKE_BODY
@@ -69,9 +69,9 @@ async def read(request: Request, limits: RequestLimits, most: int | None = None)
         body: bytes | bytearray = scope[TAKE_BODY]()
         _reserve(scope, len(body), limit, more=False)
         return body
-    declared = header(scope, b"content-length") or b""
+    declared = scope[FIELDS].get(b"content-length", b"")
     if declared.isdigit():
-        unread = header(scope, b"expect") is None
+        unread = b"expect" not in scope[FIELDS]
         if int(declared) > limit:
             raise BodyTooLarge(limit, unread=unread)
         memory_budget(scope).check_available(scope, int(declared), unread)
@@ -95,6 +95,8 @@ def _extend(timer: asyncio.Timeout, began: float, limits: RequestLimits, size: i
 
 def _check_codings(scope: Scope) -> None:
     """Raise UnsupportedCoding if the header fields announce a compressed body."""
+    if _CODINGS.keys().isdisjoint(scope[FIELDS]):
+        return
     for name, value in scope["headers"]:
         if name in _CODINGS and value.strip().lower() not in (b"", _CODINGS[name]):
             field, given = name.decode().title(), value.decode("latin-1")[:100]
@@ -137,12 +139,8 @@ def parse(raw: bytes | bytearray) -> Any:
     Nesting is bounded by the parser (200 levels), and so are the digits of a number. A byte order mark is skipped, as
     RFC 8259 §8.1 permits.
     """
-    if len(raw) > CHECKED_FROM:
-        check_values(raw)
-    if raw[:3] == _UTF8_MARK:
-        raw = raw[3:]
     try:
-        return from_json(raw, allow_inf_nan=False)
+        return _value(raw)
     except ValueError as error:
         if "hex escape" in str(error):
             _name_surrogate(raw)
@@ -151,8 +149,18 @@ def parse(raw: bytes | bytearray) -> Any:
 
 def parse_email(raw: bytes | bytearray) -> tuple[Any, bool]:
     """Return the value, and whether lone surrogates in it were replaced by U+FFFD. Raises as `parse` does."""
-    repaired = without_lone_surrogates(raw)
-    return (parse(raw), False) if repaired is None else (parse(repaired), True)
+    try:
+        return _value(raw), False
+    except ValueError:
+        repaired = without_lone_surrogates(raw)
+        return (parse(raw), False) if repaired is None else (parse(repaired), True)
+
+
+def _value(raw: bytes | bytearray) -> Any:
+    """Return the value. Raises TooManyValues, and ValueError for what is no JSON."""
+    if len(raw) > CHECKED_FROM:
+        check_values(raw)
+    return from_json(raw[3:] if raw[:3] == _UTF8_MARK else raw, allow_inf_nan=False)
 
 
 def canonical_digest(value: Any) -> bytes:

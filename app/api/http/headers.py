@@ -1,4 +1,4 @@
-"""Header fields and client address of a request; successful JSON responses and their times.
+"""Header fields of a request; times in responses.
 
 Idempotency-Key: the store has the responses of earlier requests. Only a success uses a key: a refused request can be
 corrected and sent again with the same key. Prefer (RFC 7240): `wait` is supported, other preferences are ignored, as §2
@@ -10,15 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Scope
 
 from app.api.problems.problem import IdempotencyInFlight, InvalidIdempotencyKey
 from app.mail.times import iso
 
-_JSON = (b"content-type", b"application/json")
-
+FIELDS = "postern.fields"  # key in the scope of a request: the first value of each header field, by name in lower case
 _KEY = re.compile(rb"[ -~]{1,256}")
 MAX_WAIT = 30  # seconds; a larger value is reduced to it
 _MAX_PREFER = 1024  # bytes that are read
@@ -27,41 +24,13 @@ _PREFERENCE = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.?)*+(?:"|\Z))++', re.DOTALL)
 _SECONDS = re.compile(rb'"?([0-9]{1,9})"?')
 
 
-def header(scope: Scope, name: bytes) -> bytes | None:
-    """Return the first value of the header, unchanged; None without it. `name` is in lower case."""
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    for given, value in headers:
-        if given == name:
-            return value
-    return None
-
-
-def client_address(scope: Scope) -> str:
-    """Return the network address of the caller; "" if it is not known."""
-    return str((scope.get("client") or ("",))[0])
-
-
-class JsonResponse(Response):
-    """A success: 200 with JSON."""
-
-    def __init__(self, content: bytes) -> None:
-        """Set what Starlette's own constructor derives from its arguments, at a third of the cost."""
-        self.status_code = 200
-        self.background = None
-        self.body = content
-        self.raw_headers = [(b"content-length", b"%d" % len(content)), _JSON]
-
-
 def timestamp(seconds: float | None) -> str | None:
     """Return epoch seconds in RFC 3339, or None."""
     return None if seconds is None else iso(seconds)
 
 
-def idempotency_key(request: Request) -> str | None:
-    """Return the value of Idempotency-Key, or None. Raises InvalidIdempotencyKey."""
-    given = header(request.scope, b"idempotency-key")
-    if given is None:
-        return None
+def idempotency_key(given: bytes) -> str:
+    """Read the value of Idempotency-Key. Raises InvalidIdempotencyKey."""
     if not _KEY.fullmatch(given):
         raise InvalidIdempotencyKey
     return given.decode("ascii")

@@ -116,7 +116,7 @@ class Operation:
     def answer_type(self) -> Any:
         """Type of the answer, None if it is not JSON."""
         returned = inspect.signature(self.endpoint).return_annotation
-        return self.type if returned is Response else returned
+        return self.type if returned in {Response, bytes} else returned
 
     @property
     def _documentation(self) -> list[str]:

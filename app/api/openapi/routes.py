@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from app.api.http.headers import JsonResponse
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.openapi.types import BASE_URL
 from app.frozen import frozen
@@ -44,9 +43,9 @@ class DocsRoutes:
         self._made: _Made | None = None
 
     @_operation("GET /openapi.json", "OpenAPI 3.1.", type=dict[str, Any])
-    async def get_specification(self, _: Request) -> Response:
+    async def get_specification(self, _: Request) -> bytes:
         """Get this specification."""
-        return JsonResponse((await self._make()).specification)
+        return (await self._make()).specification
 
     @_operation(
         "GET /docs",

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from app.api.auth.authenticator import Authenticator
-from app.api.http.headers import JsonResponse, header, timestamp
+from app.api.http.headers import FIELDS, timestamp
 from app.api.openapi.email_samples import EMAIL_ERRORS, IDEMPOTENCY_ERRORS, IDEMPOTENCY_KEY, LIMIT_ERRORS, email_links
 from app.api.openapi.operation import ErrorFormat, OperationTag, RequiredPermission, operation
 from app.api.openapi.types import (
@@ -121,7 +121,7 @@ class PostmarkRoutes:
         errors=(*EMAIL_ERRORS, *LIMIT_ERRORS, *IDEMPOTENCY_ERRORS, _NO_OBJECT),
         links=email_links("$response.body#/MessageID"),
     )
-    async def send_postmark_email(self, request: Request) -> Response:
+    async def send_postmark_email(self, request: Request) -> bytes:
         """Send an email in Postmark's form.
 
         The API key may come in the header X-Postmark-Server-Token instead.
@@ -139,7 +139,7 @@ class PostmarkRoutes:
         errors=(*LIMIT_ERRORS, *IDEMPOTENCY_ERRORS, *_BATCH_ERRORS),
         links=email_links("$response.body#/0/MessageID"),
     )
-    async def send_postmark_batch(self, request: Request) -> Response:
+    async def send_postmark_batch(self, request: Request) -> bytes:
         """Send up to 500 emails in Postmark's form.
 
         The API key may come in the header X-Postmark-Server-Token instead.
@@ -167,13 +167,14 @@ class PostmarkRoutes:
 
 def _with_bearer(request: Request) -> Request:
     """Return the request with Postmark's token as a bearer token. A request with a bearer token alone is unchanged."""
-    token = header(request.scope, b"x-postmark-server-token")
+    fields = request.scope[FIELDS]
+    token = fields.get(b"x-postmark-server-token")
     if token is None or not token.strip():
-        if header(request.scope, b"authorization") is None:
+        if b"authorization" not in fields:
             raise MissingToken
         return request
-    bearer = (b"authorization", b"Bearer " + token.strip())
-    return Request({**request.scope, "headers": [bearer, *request.scope["headers"]]}, request.receive)
+    bearer = {b"authorization": b"Bearer " + token.strip()}
+    return Request({**request.scope, FIELDS: {**fields, **bearer}}, request.receive)
 
 
 def _to_native(value: Any) -> Any:
@@ -219,5 +220,5 @@ def _with_postmark_fields(warned: Warned) -> Warned:
     return {"warnings": [{**warning, "field": postmark_field(warning["field"])} for warning in warned["warnings"]]}
 
 
-def _answer(content: Any) -> Response:
-    return JsonResponse(json.dumps(content).encode())
+def _answer(content: Any) -> bytes:
+    return json.dumps(content).encode()

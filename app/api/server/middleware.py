@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import logs
 from app.api.auth.limits import MEMORY_BUDGET, Caller, MemoryBudget, RateLimitHeaders
 from app.api.auth.refusal_audit import SUBMISSION_PATHS, RefusalAudit
-from app.api.http.headers import header
+from app.api.http.headers import FIELDS
 from app.api.postmark import errors
 from app.api.problems.problem import (
     DATABASE_UNAVAILABLE,
@@ -45,6 +45,7 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f]|/[.]{1,2}(?:/|$)")  # controls, dot s
 
 RESPONSE_CHUNK_SIZE = 64 * 1024  # bytes of a response in one ASGI message
 MAX_REQUESTS_PER_CALLER = 450  # in progress for one address or API key: half of the connections
+_JSON = (b"content-type", b"application/json")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
 _STOPPED = "Postern stopped before it was done. Send the request again, with the same Idempotency-Key if it had one."
 _ids = random.Random()  # noqa: S311 - request ids are not secret
@@ -78,15 +79,20 @@ def _joined(path: str) -> str:
 
 
 class PlainRoute(APIRoute):
-    """Route whose endpoint maps a request to a response. FastAPI describes it but resolves no dependencies, which would
-    double the cost of POST /emails before the commit."""
+    """Route whose endpoint maps a request to a response, or to the JSON of a 200. FastAPI describes it but resolves no
+    dependencies, which would double the cost of POST /emails before the commit."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            response = await endpoint(Request(scope, receive))
-            await response(scope, receive, send)
+            answer = await endpoint(Request(scope, receive))
+            if not isinstance(answer, bytes):
+                await answer(scope, receive, send)
+                return
+            fields = [(b"content-length", b"%d" % len(answer)), _JSON]
+            await send({"type": "http.response.start", "status": 200, "headers": fields})
+            await send({"type": "http.response.body", "body": answer})
 
         self.app = app
 
@@ -131,10 +137,13 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._routes(scope, receive, send)
             return
-        request_id, caller = _request_id(scope), Caller(self._requests)
-        path = _route_path(scope["path"], self._root_path)
-        facts = {"app": self._app, "path": path, "request_id": request_id.decode()}
-        scope.update(facts | {"caller": caller, MEMORY_BUDGET: self._body_budget})
+        scope[FIELDS] = fields = dict(reversed(scope["headers"]))
+        request_id = _request_id(fields.get(b"x-request-id"))
+        client = scope.get("client")
+        scope["caller"] = caller = Caller(self._requests, client[0] if client else "")
+        scope["app"], scope[MEMORY_BUDGET] = self._app, self._body_budget
+        scope["path"] = _route_path(scope["path"], self._root_path)
+        scope["request_id"] = request_id.decode()
         logs.bind_request(scope["request_id"])
         started, problem = False, None
 
@@ -194,8 +203,8 @@ class RequestMiddleware:
         _check_path(scope)
         if scope["path"] in INTERNAL:
             return
-        if client := scope.get("client"):
-            caller.acquire(network(client[0]))
+        if caller.client:
+            caller.acquire(network(caller.client))
         if self._draining():
             raise Unavailable("Postern is stopping. Send the request again in a moment.", retry_after=5)
 
@@ -208,12 +217,9 @@ async def _send_in_chunks(message: Message, send: Send) -> None:
         await send({"type": message["type"], "body": content[at : at + RESPONSE_CHUNK_SIZE], "more_body": more})
 
 
-def _request_id(scope: Scope) -> bytes:
+def _request_id(given: bytes | None) -> bytes:
     """Return the caller's id if it is safe in a log, else a new one."""
-    given = header(scope, b"x-request-id")
-    if given and _REQUEST_ID.fullmatch(given):
-        return given
-    return _ids.randbytes(12).hex().encode()
+    return given if given and _REQUEST_ID.fullmatch(given) else b"%024x" % _ids.getrandbits(96)
 
 
 def _problem(error: BaseException, scope: Scope, docs: str | None) -> Problem:

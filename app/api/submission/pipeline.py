@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from app.api.auth.limits import INLINE_SIZE, AttemptLimiter, RateLimitHeaders, l
 from app.api.auth.refusal_audit import RefusalAudit
 from app.api.context import ApiContext
 from app.api.http import body
-from app.api.http.headers import InFlightKeys, client_address, idempotency_key
+from app.api.http.headers import FIELDS, InFlightKeys, idempotency_key
 from app.api.problems.key_policy import LaneNotAllowed, RateLimitExceeded, RecipientNotAllowed, SenderNotAllowed
 from app.api.problems.problem import BatchRefused, DiskAlmostFull, IdempotencyMismatch, MessageTooLarge, Problem
 from app.api.problems.validation import check_query_names
@@ -43,7 +43,8 @@ from app.store.queue.accept import (
     amount_of,
 )
 
-_NOT_HELD = nullcontext()
+_NOTHING = nullcontext()
+_CACHED_SENDERS = 1024  # whose pools are cached
 _Rejected = Sequence[tuple[int, Problem]]  # by the index in the request
 
 
@@ -113,6 +114,8 @@ class SubmissionPipeline:
         self._rates = rates
         self._refusals = refusals
         self._attempts = attempts
+        self._spans = tracing.recorder()
+        self._route = lru_cache(_CACHED_SENDERS)(context.route)
         self._ids = IdGenerator()
         self._in_flight = InFlightKeys()
 
@@ -122,13 +125,14 @@ class SubmissionPipeline:
         self._check_limits(key, endpoint)
         if request.scope.get("query_string"):
             check_query_names(request, ())
-        token = None if endpoint.dry_run else idempotency_key(request)
+        given = None if endpoint.dry_run else request.scope[FIELDS].get(b"idempotency-key")
+        token = None if given is None else idempotency_key(given)
         permissive = endpoint.is_permissive(request)
         raw = await body.read(request, self._context.limits)
-        with _NOT_HELD if token is None else self._in_flight.hold(key.id, endpoint.path, token):
+        with _NOTHING if token is None else self._in_flight.hold(key.id, endpoint.path, token):
             now = self._context.clock.now()
             ids = [self._ids.new(now) for _ in range(endpoint.max_emails)]
-            build = partial(self._build, endpoint, key, raw, token, ids, now, client_address(request.scope))
+            build = partial(self._build, endpoint, key, raw, token, ids, now, request.scope["caller"].client)
             async with large_work_slot(request.scope, len(raw)):
                 # Large work runs in a thread, so that other requests need not wait for it.
                 is_small = endpoint.max_emails == 1 and len(raw) <= INLINE_SIZE
@@ -203,12 +207,12 @@ class SubmissionPipeline:
         )
         submission = schema.read_email(value, reading)
         _authorize(submission, policy)
-        pool = _pool_for(submission.sender, self._context.route, default_sender)
+        pool = _pool_for(submission.sender, self._route, default_sender)
         return PreparedEmail(self._compose(submission, id_, key, pool, now, client), reading.warnings.member())
 
     def _compose(self, submission: Submission, id_: UUID, key: Key, pool: str, now: float, client: str) -> Acceptance:
         due = submission.scheduled_at or now
-        message = compose(key.policy.apply_redirect(submission), id=id_, now=datetime.fromtimestamp(due, UTC))
+        message = compose(key.policy.apply_redirect(submission), id=id_, now=datetime.fromtimestamp(int(due), UTC))
         self._check_size(message, submission)
         return Acceptance(
             id=id_,
@@ -223,7 +227,7 @@ class SubmissionPipeline:
             on_unknown=submission.on_unknown,
             lane=submission.lane,
             coalesce=submission.coalesce,
-            traceparent=tracing.traceparent(),
+            traceparent=self._spans.traceparent() if self._spans else None,
             to_sink=key.policy.sink,
             ignores_suppressions=submission.lane in key.policy.ignore_suppressions,
         )
@@ -241,7 +245,7 @@ class SubmissionPipeline:
             self._rates.check(key.id, rate_limit, amount)
         if not self._context.take_disk(amount.bytes):
             raise DiskAlmostFull
-        with tracing.span("commit", *(acceptance.id for acceptance in acceptances)):
+        with self._spans.span("commit", tuple(one.id for one in acceptances)) if self._spans else _NOTHING:
             result = await self._context.store.accept(acceptances, once, rate_limit)
         if isinstance(result, IdempotencyConflict):
             raise IdempotencyMismatch

@@ -14,6 +14,7 @@ from dataclasses import field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 from uuid import UUID
@@ -213,7 +214,9 @@ def _fields(submission: Submission, message_id: str, now: datetime) -> Iterator[
         yield headers.custom_field("X-Postern-Original-To", ", ".join(submission.original_to))
 
 
+@lru_cache(64)
 def _date(now: datetime) -> str:
+    """Return the value of Date. Emails that are composed in one second share it."""
     if now.tzinfo is None:
         raise ValueError("now must be aware")
     day, month, number, clock, year = now.astimezone(UTC).ctime().split()  # in English everywhere

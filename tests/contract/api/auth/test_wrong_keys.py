@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from app.api.auth.authenticator import KEY_CHECKED_FOR, Authenticator, digest
 from app.api.auth.limits import Caller, RateLimitHeaders
+from app.api.http.headers import FIELDS
 from app.api.problems.problem import InvalidKey, Unavailable
 from app.clock import Clock
 from app.quota import Quota
@@ -41,8 +42,8 @@ class CountingStore(Store):
 
 def request(secret: str) -> Request:
     """Return a request with this key."""
-    headers = [(b"authorization", f"Bearer {secret}".encode())]
-    return Request({"type": "http", "headers": headers, "caller": Caller(Quota(10_000, 10_000))})
+    fields = {b"authorization": f"Bearer {secret}".encode()}
+    return Request({"type": "http", FIELDS: fields, "caller": Caller(Quota(10_000, 10_000), "")})
 
 
 async def outcome(authenticator: Authenticator, secret: str) -> bool:

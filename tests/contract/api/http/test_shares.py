@@ -228,7 +228,7 @@ def test_waits_of_one_key_are_limited(tmp_path: Path) -> None:
 
 def scope_of(number: int) -> dict[str, object]:
     """Return the scope of a request of one API key."""
-    caller = Caller(Quota(1000, 1000))
+    caller = Caller(Quota(1000, 1000), "192.0.2.1")
     caller.key = Key(UUID(int=number), "k", Permission.FULL_ACCESS, 0.0, Policy())
     return {"caller": caller, "client": ("192.0.2.1", 1), "request_id": str(uuid4())}
 
