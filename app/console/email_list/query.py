@@ -89,11 +89,6 @@ _RULES: Mapping[str, email_filters.Rule] = {
 }
 
 
-def without_event(selection: Selection) -> Selection:
-    """Return the selection of all events."""
-    return replace(selection, state=None, last_event=None)
-
-
 def event_of(selection: Selection) -> MessageState | LastEvent | None:
     """Return the event of a selection; None: all."""
     return selection.state or selection.last_event
