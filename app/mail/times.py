@@ -17,6 +17,11 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def hour_text(seconds: float) -> str:
+    """Return the hour of epoch seconds, as filters take it: `2026-11-23T20:00Z`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:00Z")
+
+
 def minute_text(seconds: float) -> str:
     """Return epoch seconds for sentences, to the minute: `2026-11-23 20:08 UTC`."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

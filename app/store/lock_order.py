@@ -2,7 +2,8 @@
 
 Two replicas that lock the same rows in different orders deadlock. During a rolling upgrade two versions run at the
 same time, so all versions must use the same order: add an operation at its place, never move one. The order is the
-alphabetical one of the names that the modules and functions had when the list was made.
+alphabetical one of the names that the modules and functions had when the list was made. The numbers of emails by hour
+(email_counts.py) are written after all of them.
 """
 
 from collections.abc import Mapping, Sequence

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, select, text, update
 
 from app.frozen import frozen
+from app.store import email_counts
 from app.store.db.dialect import execute_many
 from app.store.db.writer import per_argument
 from app.store.keys import audit
@@ -130,7 +131,9 @@ def _remove_contents(connection: Connection, cutoffs: RetentionCutoffs) -> int:
 
 def _remove_messages(connection: Connection, cutoffs: RetentionCutoffs) -> int:
     """Remove messages with their recipients, attempts and reported deliveries."""
-    rows = [{"message": id} for id in connection.execute(_WITHOUT_CONTENT, {"before": cutoffs.messages}).scalars()]
+    ids = connection.execute(_WITHOUT_CONTENT, {"before": cutoffs.messages}).scalars().all()
+    email_counts.subtract(connection, ids)
+    rows = [{"message": id} for id in ids]
     for statement in _REMOVE:
         execute_many(connection, statement, rows)
     return len(rows)

@@ -348,6 +348,19 @@ report_folders = Table(
     sqlite_with_rowid=False,
 )
 
+email_counts = Table(
+    "email_counts",  # ended emails that were accepted in an hour, by event (see email_counts.py)
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),  # since the epoch
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("sent", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("canceled", Integer, nullable=False),
+    Column("delivered", Integer, nullable=False),
+    Column("bounced", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 delay_notices = Table(
     "patience",  # times of delay events; only while a webhook subscribes to them
     metadata,

@@ -19,12 +19,12 @@ from typing import Self, TypeVar
 from uuid import UUID
 
 from app.mail.key_policy import RateLimit
-from app.mail.lifecycle import LastEvent, MessageState, Settlement
+from app.mail.lifecycle import Settlement
 from app.mail.message.message import Lane
 from app.mail.office365.limits import MailboxLimits
 from app.mail.suppression import Listing
 from app.mail.times import iso
-from app.store import retention
+from app.store import email_counts, retention
 from app.store.admin_store import AdminStore
 from app.store.db import engine, ping, vacuum
 from app.store.db.methods import ReadMethod, WriteMethod
@@ -320,12 +320,8 @@ class Store(AdminStore):
         """Return the number of messages of a selection among the newest `limit` that its index has."""
         return await self._read(partial(listing.count, asked=asked, now=now, limit=limit))
 
-    async def count_by_event(
-        self, asked: Selection, now: float, limit: int = listing.COUNT_LIMIT
-    ) -> Mapping[MessageState | LastEvent, BoundedCount]:
-        """Return by member of EVENTS the number of messages of a selection, as `count_emails` counts them."""
-        return await self._read(partial(listing.count_by_event, asked=asked, now=now, limit=limit))
-
+    count_by_event = ReadMethod(listing.count_by_event)
+    numbers_since = ReadMethod(email_counts.numbers_since)
     find_ended = ReadMethod(messages.find_ended)
     content = ReadMethod(messages.content)
     counts = ReadMethod(messages.counts)

@@ -95,8 +95,12 @@ class EmailListPage:
 
     async def _count_matching(self, selection: Selection, now: float) -> _Numbers:
         store = self._context.store
-        numbers: dict[MessageState | LastEvent | None, BoundedCount] = {None: await store.count_emails(selection, now)}
-        return numbers | {**await store.count_by_event(selection, now)}
+        by_event = await store.count_by_event(selection, now)
+        total = BoundedCount(sum(number.number for number in by_event.values()), more=False)
+        if any(number.more for number in by_event.values()):
+            total = await store.count_emails(selection, now)
+        all_: dict[MessageState | LastEvent | None, BoundedCount] = {None: total}
+        return all_ | {**by_event}
 
 
 def _row(email: Email, keys: Mapping[UUID, str], now: float) -> Mapping[str, object]:

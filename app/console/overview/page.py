@@ -84,15 +84,18 @@ class OverviewPage:
 
 
 def _tiles(state: StoreState) -> Sequence[Tile]:
-    day, since = state.day, "q=since:1d"
     return [
-        Tile("Accepted", state.accepted, f"?{since}"),
+        Tile("Accepted", state.day.accepted, f"?{state.day_query}"),
         *(
-            Tile(event.capitalize(), day[event], f"?state={event}&{since}")
+            Tile(
+                event.capitalize(),
+                BoundedCount(state.day.ended[event], more=False),
+                f"?state={event}&{state.day_query}",
+            )
             for event in (LastEvent.SENT, LastEvent.DELIVERED, LastEvent.FAILED, LastEvent.BOUNCED)
         ),
         Tile("Waiting now", state.waiting, "?state=queued"),
-        Tile("Held now", state.all[MessageState.HELD], "?state=held"),
+        Tile("Held now", state.now[MessageState.HELD], "?state=held"),
     ]
 
 

@@ -117,7 +117,7 @@ def _condition_text(condition: MailboxCondition) -> str:
 
 
 def _email_problems(state: StoreState) -> Iterator[CurrentProblem]:
-    held = state.all[MessageState.HELD]
+    held = state.now[MessageState.HELD]
     if held.number:
         explanation = Explanation(
             "The connection was lost before Exchange replied, or the database was restored: the mail may have arrived.",
@@ -129,14 +129,14 @@ def _email_problems(state: StoreState) -> Iterator[CurrentProblem]:
         (LastEvent.FAILED, "At least one recipient was refused or suppressed, or the email expired."),
         (LastEvent.BOUNCED, "Exchange accepted the mail and could not deliver it to at least one recipient."),
     ):
-        number = state.day[event]
+        number = BoundedCount(state.day.ended[event], more=False)
         if number.number:
             explanation = Explanation(
                 cause,
                 "Open an email: its page has the cause, the fix and a button that retries it.",
             )
-            link = f"/emails?state={event}&q=since:1d"
-            title = f"{_emails(number)} {event} in the last 24 hours"
+            link = f"/emails?state={event}&{state.day_query}"
+            title = f"{_emails(number)} {event} in the last day"
             yield CurrentProblem(Severity.ACTION, title, explanation, link, "Show them")
 
 

@@ -7,15 +7,16 @@ from urllib.parse import urlsplit
 from app.console.context import ConsoleContext
 from app.console.overview.lanes import LaneView, lane_views
 from app.mail.lifecycle import LastEvent, MessageState
-from app.mail.times import DAY
+from app.mail.times import DAY, hour_text
 from app.store import Store
-from app.store.db import uuid7
+from app.store.email_counts import UNFINISHED_LIMIT, hour_of
 from app.store.mailboxes.records import MailboxRecord
-from app.store.read.records import BoundedCount, Selection
+from app.store.read.records import BoundedCount, NumbersSince, Selection
 from app.store.webhooks.records import Delivery, DeliveryState, Webhook, WebhookStatus
 
 RECENT_DELIVERIES = 20  # of each webhook
 MAX_WEBHOOKS = 50  # of which the deliveries are read
+UNFINISHED = (MessageState.HELD, LastEvent.QUEUED, LastEvent.DELIVERY_DELAYED)
 Numbers = Mapping[MessageState | LastEvent, BoundedCount]
 
 
@@ -41,31 +42,33 @@ class StoreState:
     lanes: Sequence[LaneView]
     oldest: float | None  # due time of the oldest waiting email (epoch seconds)
     webhooks: Sequence[WebhookState]
-    all: Numbers
-    day: Numbers  # of the emails that were accepted in the last 24 hours
-    accepted: BoundedCount  # in the last 24 hours
+    now: Numbers  # of UNFINISHED
+    day: NumbersSince  # of the emails that were accepted in the last 24 to 25 hours
 
     @property
     def waiting(self) -> BoundedCount:
         """Number of emails that wait for a mailbox."""
-        queued, late = self.all[LastEvent.QUEUED], self.all[LastEvent.DELIVERY_DELAYED]
+        queued, late = self.now[LastEvent.QUEUED], self.now[LastEvent.DELIVERY_DELAYED]
         return BoundedCount(queued.number + late.number, queued.more or late.more)
+
+    @property
+    def day_query(self) -> str:
+        """Query string of the list of the emails that `day` counts."""
+        return f"q=since:{hour_text(self.day.since)}"
 
 
 async def load_state(context: ConsoleContext) -> StoreState:
     """Read the state."""
     store, now = context.store, context.clock.now()
     backlog = await store.backlog([*dict.fromkeys(context.pools.values())], now)
-    last_day = Selection(start=uuid7.first_at(now - DAY))
     return StoreState(
         {record.name: record for record in await store.mailboxes()},
         await store.active_sends([*context.pools], now),
         lanes=lane_views(backlog, context.pools.values(), now),
         oldest=min(backlog.oldest.values(), default=None),
         webhooks=await _webhooks(store),
-        all=await store.count_by_event(Selection(), now),
-        day=await store.count_by_event(last_day, now),
-        accepted=await store.count_emails(last_day, now),
+        now=await store.count_by_event(Selection(), now, UNFINISHED_LIMIT, UNFINISHED),
+        day=await store.numbers_since(hour_of(now - DAY)),
     )
 
 

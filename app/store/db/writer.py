@@ -30,6 +30,7 @@ from app.store.records import WorkHint
 
 GROUP_SIZE = 256  # items at which a group is closed; it is never twice as large
 BATCH_DELAY = 0.01  # seconds that a batchable item waits for others
+BEFORE_COMMIT = "before_commit"  # key of Connection.info: a function that an operation leaves for the transaction's end
 BATCH_SIZE = 8  # waiting batchable items that are committed with the next other write
 
 _NO_HINTS: frozenset[WorkHint] = frozenset()
@@ -194,6 +195,8 @@ class Writer:
                 results = operation(connection, [item.argument for item in items])
                 for item, result in zip(items, results, strict=True):
                     item.result = result
+            if finish := connection.info.pop(BEFORE_COMMIT, None):
+                finish(connection)
         metrics.committed(len(group), time.perf_counter() - began)
 
     def _place(self, batch: tuple[Operation[Any, Any], list[_Item]]) -> int:

@@ -17,6 +17,7 @@ from app.mail.lifecycle import REPORTED, TRACED, Event, MessageState, RecipientS
 from app.mail.office365.bounces.lookup import may_suppress
 from app.mail.suppression import Bounce, SeenBy, comparable
 from app.mail.webhook.payload import DeliveryReport
+from app.store import email_counts
 from app.store.db.dialect import execute_many, upsert
 from app.store.db.writer import per_argument
 from app.store.keys import audit
@@ -75,8 +76,11 @@ def apply(connection: Connection, batch: Reports) -> Applied | None:
     matcher, changes = Matcher(connection, batch.reports, batch.scope, lock=True), _Changes()
     order = sorted(range(len(batch.reports)), key=lambda place: batch.reports[place].row.received_at)
     matches = {place: _note(matcher, batch.reports[place], changes) for place in order}
+    changing = {*changes.held, *(found.email for found, _ in changes.states)}
+    email_counts.subtract(connection, changing)
     confirmed = _confirm(connection, changes.held, batch)
     _write_states(connection, changes, batch)
+    email_counts.add(connection, changing)
     _write_ids(connection, changes)
     return Applied(
         matches=tuple(matches[place] for place in range(len(batch.reports))),

@@ -24,6 +24,7 @@ from app.mail.message.message import Lane, Message, MessageSummary, OnUnknown
 from app.mail.outcome.verdict import Explanation
 from app.mail.suppression import Listing
 from app.mail.times import DAY
+from app.store import email_counts
 from app.store.db.dialect import upsert
 from app.store.db.prepared import PreparedStatement
 from app.store.keys import rate_limits
@@ -167,6 +168,8 @@ def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]
     listed = [refused.get(one.id, _NONE) for one in fresh] if refused else [_NONE] * len(fresh)
     ends = [*map(_end, fresh, listed)]
     replaced = _insert(connection, fresh, listed, ends)
+    if any(ends):
+        email_counts.add(connection, [one.id for one, end in zip(fresh, ends, strict=True) if end is not None])
     if there.any_webhook:
         _publish(connection, fresh, refused, ends)
     return [_with(answer, replaced, refused) for answer in answers] if replaced or refused else answers
@@ -407,5 +410,7 @@ def _supersede(connection: Connection, newest: Sequence[Acceptance]) -> dict[UUI
     ]
     replaced = {row["newest"]: [found.id for found in _SUPERSEDED_IDS.all(connection, row)] for row in rows}
     _SUPERSEDE.run(connection, rows)
-    outbox.ended(connection, {id: row["now"] for row in rows for id in replaced[row["newest"]]})
+    over = {id: row["now"] for row in rows for id in replaced[row["newest"]]}
+    email_counts.add(connection, over)
+    outbox.ended(connection, over)
     return replaced

@@ -30,6 +30,7 @@ from app.mail import retry_schedule
 from app.mail.lifecycle import CONFIRMED, Event, MessageState, RecipientState, next_state, sources
 from app.mail.message.message import redate
 from app.mail.times import iso
+from app.store import email_counts
 from app.store.keys import audit
 from app.store.keys.audit import Actor, AuditAction, Entry
 from app.store.records import Change
@@ -175,9 +176,12 @@ def _carry_out(kind: _Command, connection: Connection, batch: Sequence[OperatorC
                 "was": row.state,
             }
     if moves:
+        moved = [move["message"] for move in moves.values()]
+        email_counts.subtract(connection, moved)
         connection.execute(kind.message, [*moves.values()])
         if kind.recipient is not None:
-            connection.execute(kind.recipient, [{"message": move["message"]} for move in moves.values()])
+            connection.execute(kind.recipient, [{"message": id} for id in moved])
+        email_counts.add(connection, moved)
         kind.publish(connection, {move["message"]: move["now"] for move in moves.values()})
         audit.write(connection, [_entry(kind, batch[index], move["was"]) for index, move in moves.items()])
     current = {row.id: row for row in connection.execute(_CURRENT, ids)}

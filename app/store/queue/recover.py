@@ -23,6 +23,7 @@ from app.mail.lifecycle import (
 )
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import Attempt, Failure, FailureKind, Phase
+from app.store import email_counts
 from app.store.db.dialect import execute_many
 from app.store.db.writer import per_argument
 from app.store.mailboxes.ownership import ALIVE
@@ -149,6 +150,7 @@ def expire(connection: Connection, now: float) -> list[UUID]:
         [{"message": id, "state": state, "ended_at": now} for id, state in zip(ids, states, strict=True)],
     )
     _fail_pending(connection, ids)
+    email_counts.add(connection, ids)
     outbox.ended(connection, dict.fromkeys(ids, now))
     return ids
 

@@ -16,10 +16,18 @@ from uuid import UUID
 from sqlalchemy import Boolean, Connection, Integer, bindparam, case, delete, or_, select, update
 
 from app.frozen import frozen
-from app.mail.lifecycle import Event, MessageState, RecipientOutcome, RecipientState, Settlement, next_state
+from app.mail.lifecycle import (
+    Event,
+    MessageState,
+    RecipientOutcome,
+    RecipientState,
+    Settlement,
+    next_state,
+)
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
 from app.mail.suppression import Bounce, SeenBy
+from app.store import email_counts
 from app.store.db.dialect import storable, upsert
 from app.store.db.prepared import PreparedStatement, in_ids, in_lists
 from app.store.records import AttemptLog, Claimed
@@ -156,8 +164,9 @@ def settle(connection: Connection, batch: Sequence[AttemptResult]) -> list[bool]
         _SETTLE_RECIPIENT.run(connection, outcomes)
     if bounced := [report for one in written for report in _reports(one)]:
         record_bounces(connection, bounced)
-    over = {one.claim.id: one.record.ended_at for one in written if one.settlement.state is MessageState.DONE}
-    outbox.ended(connection, over)
+    over = [one for one in written if one.settlement.state is MessageState.DONE]
+    _count(connection, over)
+    outbox.ended(connection, {one.claim.id: one.record.ended_at for one in over})
     return [held[place] for place in range(len(batch))]
 
 
@@ -183,6 +192,14 @@ def find_marked(connection: Connection, claims: Sequence[LeaseProof]) -> dict[UU
     rows = {row.message_id: row for part in found for row in part}
     marked = [one for one in claims if one.id in rows and rows[one.id].lease == one.lease]
     return {one.id: _stored_result(one, rows[one.id].outcome) for one in marked}
+
+
+def _count(connection: Connection, over: Sequence[AttemptResult]) -> None:
+    """Count ended emails. Without an explanation all recipients of the attempt were relayed; the first has all."""
+    sent = [one.claim.id for one in over if one.claim.number == 1 and one.settlement.explanation is None]
+    email_counts.add_sent(connection, sent)
+    if len(sent) < len(over):
+        email_counts.add(connection, {one.claim.id for one in over}.difference(sent))
 
 
 def _renew(connection: Connection, renewal: Renewal) -> set[UUID]:

@@ -2,13 +2,13 @@
 states that a message may have then (STATES). For operators the display states (EVENTS): `held` is one of them.
 """
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Double, and_, case, exists, func, literal, not_, or_, true
 
 from app.mail.delivery.states import ARRIVED, DeliveryState
-from app.mail.lifecycle import LastEvent, MessageState, RecipientState, is_relayed
+from app.mail.lifecycle import ENDED_STATES, LastEvent, MessageState, RecipientState, is_relayed
 from app.mail.retry_schedule import DELAY_NOTICE_AFTER
 from app.store.records import Email
 from app.store.schema import messages, recipients, traces
@@ -60,21 +60,33 @@ _ATTEMPTED = _m.attempts > case((_m.state == _S.ACTIVE, 1), else_=0)
 _DUE = func.coalesce(_m.scheduled_at, _m.created_at)
 
 
+_OF_ENDED: Mapping[_Condition, ColumnElement[bool]] = {
+    "always": true(),
+    "bounced": _BOUNCED,
+    "delivered": and_(_RELAYED, _ALL_DELIVERED),
+    "relayed": _RELAYED,
+}
+
+
+def _event(
+    rows: Iterable[tuple[frozenset[MessageState], _Condition, LastEvent]],
+    state: ColumnElement[str],
+    holds: Mapping[_Condition, ColumnElement[bool]],
+) -> ColumnElement[Any]:
+    return case(*((and_(state.in_(sorted(states)), holds[rule]), literal(given)) for states, rule, given in rows))
+
+
+_ENDED_ROWS = [row for row in _TABLE if row[0] <= ENDED_STATES]
+ENDED_EVENTS: tuple[LastEvent, ...] = tuple(event for _, _, event in _ENDED_ROWS)
+ENDED_EVENT = _event(_ENDED_ROWS, _m.state, _OF_ENDED)
+"""Event of a message as an expression; NULL for one that has not ended."""
+
+
 def last_event_is(event: LastEvent, state: ColumnElement[str], now: float) -> ColumnElement[bool]:
     """Return the condition that a message has this event. `state`: expression of its state. `now`: epoch seconds."""
     moment = literal(now, Double)
-    holds: Mapping[_Condition, ColumnElement[bool]] = {
-        "always": true(),
-        "bounced": _BOUNCED,
-        "delivered": and_(_RELAYED, _ALL_DELIVERED),
-        "relayed": _RELAYED,
-        "ahead": moment < _DUE,
-        "late": or_(_ATTEMPTED, moment - _DUE >= DELAY_NOTICE_AFTER),
-    }
-    return (
-        case(*((and_(state.in_(sorted(states)), holds[rule]), literal(given)) for states, rule, given in _TABLE))
-        == event
-    )
+    late = or_(_ATTEMPTED, moment - _DUE >= DELAY_NOTICE_AFTER)
+    return _event(_TABLE, state, {**_OF_ENDED, "ahead": moment < _DUE, "late": late}) == event
 
 
 def last_event(email: Email, now: float) -> LastEvent:

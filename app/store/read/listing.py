@@ -17,6 +17,9 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, Text, cast, ex
 from app.mail.delivery.matching import email_id
 from app.mail.delivery.states import ARRIVED, DeliveryState
 from app.mail.lifecycle import LastEvent, MessageState
+from app.mail.times import HOUR
+from app.store import email_counts
+from app.store.db import uuid7
 from app.store.db.dialect import BeginsWith
 from app.store.db.prepared import as_json
 from app.store.read import last_event
@@ -64,10 +67,31 @@ def list_emails(
 
 
 def count_by_event(
-    connection: Connection, asked: Selection, now: float, limit: int = COUNT_LIMIT
+    connection: Connection,
+    asked: Selection,
+    now: float,
+    limit: int = COUNT_LIMIT,
+    events: Iterable[MessageState | LastEvent] = last_event.EVENTS,
 ) -> dict[MessageState | LastEvent, BoundedCount]:
-    """Return by display state the number of messages of a selection, up to `limit` of each, whatever its event is."""
-    return {event: count(connection, _with_event(asked, event), now, limit) for event in last_event.EVENTS}
+    """Return by display state the number of messages of a selection, up to `limit` of each, whatever its event is.
+
+    The numbers that are stored by hour have no limit.
+    """
+    stored = _stored_numbers(connection, replace(asked, state=None, last_event=None, held=True), now)
+    return {
+        event: BoundedCount(stored[event], more=False)
+        if isinstance(event, LastEvent) and event in stored
+        else count(connection, _with_event(asked, event), now, limit)
+        for event in events
+    }
+
+
+def _stored_numbers(connection: Connection, asked: Selection, now: float) -> Mapping[LastEvent, int]:
+    """Return by event the numbers that are stored; none unless the selection is only a start on a stored full hour."""
+    hour = email_counts.hour_of(uuid7.timestamp_of(asked.start))
+    full = asked == Selection(start=uuid7.first_at(hour * HOUR), scan_limit=asked.scan_limit)
+    kept = hour > email_counts.hour_of(now) - email_counts.HOURS_KEPT
+    return email_counts.ended_since(connection, hour) if full and kept else {}
 
 
 def count(connection: Connection, asked: Selection, now: float, limit: int = COUNT_LIMIT) -> BoundedCount:

@@ -64,6 +64,20 @@ class BoundedCount(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class NumbersSince:
+    """Numbers of the emails that were accepted since a time: of the ended ones exact, by event."""
+
+    since: float  # epoch seconds
+    ended: Mapping[LastEvent, int]
+    unfinished: BoundedCount
+
+    @property
+    def accepted(self) -> BoundedCount:
+        """Number of all."""
+        return BoundedCount(sum(self.ended.values()) + self.unfinished.number, self.unfinished.more)
+
+
+@dataclass(frozen=True, slots=True)
 class QueuePosition:
     """Queue position of a message, and the mailboxes of its pool with their recent sends."""
 

@@ -15,6 +15,7 @@ from sqlalchemy import BindParameter, Connection, Row, bindparam, select, update
 from app.mail.lifecycle import SUPPRESSED, Event, MessageState, RecipientState, next_state
 from app.mail.message.message import Lane
 from app.mail.suppression import Listing
+from app.store import email_counts
 from app.store.db.dialect import execute_many
 from app.store.schema import api_keys, messages, recipients
 from app.store.suppressions import lookup
@@ -109,4 +110,5 @@ def _end(connection: Connection, states: Mapping[UUID, MessageState], now: float
         for id, state in states.items()
     ]
     execute_many(connection, _END, rows)
+    email_counts.add(connection, states)
     outbox.ended(connection, dict.fromkeys(states, now))

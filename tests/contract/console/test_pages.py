@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -46,6 +47,23 @@ async def test_all_is_well(harness: Harness, operator: Operator) -> None:
     assert "1 Accepted 1 Sent 0 Delivered 0 Failed 0 Bounced 0 Waiting now 0 Held now" in shown
     assert "No email is waiting, being sent or held." in shown
     assert "Credentials that expire soon 2026-12-31 00:00:00 UTC : the password of noreply@contoso.com" in shown
+
+
+async def test_the_numbers_of_the_day_lead_to_their_lists(harness: Harness, operator: Operator) -> None:
+    """Each list has as many emails as its number says."""
+    harness.simulator.faults.add(Fault.named("bad_recipient"))
+    for name in ("ada", "nobody", "grace"):
+        await harness.until(await harness.post(to=f"{name}@example.net"), "done")
+    shown = await until(operator, "", "3 Accepted 2 Sent 0 Delivered 1 Failed")
+    assert "1 email failed in the last day" in shown
+    links = dict(
+        re.findall(r'<a href="console(/emails[^"]*since[^"]*)"><span class="figure">(\d+)<', operator.page.text)
+    )
+    assert [*links.values()] == ["3", "2", "0", "1", "0"]
+    for path, number in links.items():
+        await operator.open(unescape(path))
+        assert operator.page.text.count('<tr id="email-') == int(number)
+        assert re.search(rf'aria-current="page">\w+ <span class="count">{number}<', operator.page.text)
 
 
 async def test_a_held_mailbox_is_shown_and_released(harness: Harness, operator: Operator) -> None:

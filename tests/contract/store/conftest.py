@@ -7,7 +7,12 @@ import pytest
 
 from app.store import Store
 from app.store.migrations import migrate
+from app.store.read.last_event import ENDED_EVENTS
+from app.store.read.records import Selection
 from tests import postgres
+from tests.contract.store.build import NOW
+
+MANY = 100_000  # more emails than a test has
 
 _NEEDS = "needs a PostgreSQL server: make test-postgres"
 
@@ -73,7 +78,10 @@ def store_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def store(store_url: str) -> AsyncIterator[Store]:
-    """Open store."""
+    """Open store. After the test its numbers of ended emails must be those of its emails."""
     store = await Store.open(store_url)
     yield store
+    counted = await store.count_by_event(Selection(), NOW, limit=MANY, events=ENDED_EVENTS)
+    stored = (await store.numbers_since(0)).ended
     await store.close()
+    assert stored == {event: number.number for event, number in counted.items()}

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -42,6 +42,7 @@ from tests.contract.store.build import (
     accept,
     acceptance,
     claim_one,
+    new_id,
     settle,
 )
 
@@ -59,7 +60,7 @@ async def hold(store: Store, holder: UUID = ONE, lease: float = DAY) -> Position
 
 async def relayed(store: Store, message_id: str | None = None, to: str = "b@example.com") -> Acceptance:
     """Return a relayed email."""
-    id = uuid4()
+    id = new_id()
     message = Message(Envelope("a@contoso.com", (to,)), message_id or f"{id}@contoso.com", CONTENT)
     one = acceptance(id=id, message=message)
     await accept(store, one)
