@@ -41,7 +41,7 @@ async def attempt_delivery(claimed: Claimed, store: Store, pool: SessionPool) ->
         raise LookupError(f"the content of {claimed.id} is missing while the message is active")
 
     async def before_dot() -> bool:
-        return await _mark(claimed, store)
+        return await _mark(claimed, store, siblings=pool.lent - 1)
 
     try:
         return await pool.deliver(claimed.envelope, content, before_dot)
@@ -87,10 +87,10 @@ def _record(attempt: Attempt, verdicts: Mapping[str, Verdict], ended_at: float) 
     )
 
 
-async def _mark(claimed: Claimed, store: Store) -> bool:
+async def _mark(claimed: Claimed, store: Store, *, siblings: int) -> bool:
     """Make durable that the final dot may be sent. False: it must not be sent."""
     try:
-        if await store.mark_dot(claimed):
+        if await store.mark_dot(claimed, siblings=siblings):
             return True
         logs.lease_lost(claimed.id, mailbox=claimed.mailbox, where="before the final dot")
     except StoreUnavailableError as error:

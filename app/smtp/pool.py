@@ -113,6 +113,11 @@ class SessionPool:
         self._close_expired()
         return bool(self._idle or self._lent)
 
+    @property
+    def lent(self) -> int:
+        """Number of sessions in use."""
+        return len(self._lent)
+
     @contextmanager
     def reserve_slot(self) -> Iterator[bool]:
         """Reserve a slot for a session that the caller opens outside the pool. Yields False if no slot is free."""

@@ -180,8 +180,10 @@ class Store(AdminStore):
         )
         return await self._write(claim.claim, request, batchable=batchable)
 
-    async def mark_dot(self, claimed: Claimed) -> bool:
+    async def mark_dot(self, claimed: Claimed, *, siblings: int = 0) -> bool:
         """Record on disk that the final dot may be sent. False: the lease is lost, so it must not be sent.
+
+        `siblings`: other messages that are being sent; marks that are requested at once share a commit.
 
         The outcomes that were given to `settle` before and are not committed are stored with it, so at most the message
         in flight can be in doubt.
@@ -189,7 +191,7 @@ class Store(AdminStore):
         outcomes = dict(self._outcomes)
         self._outcomes.clear()
         try:
-            return await self._write(settle.mark_dot, Mark(claimed, tuple(outcomes.values())))
+            return await self._write(settle.mark_dot, Mark(claimed, tuple(outcomes.values())), siblings=siblings)
         except BaseException:
             self._outcomes.update(outcomes)  # for the next mark; of a settled one it writes nothing
             raise

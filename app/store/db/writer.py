@@ -3,7 +3,8 @@
 A commit waits for the disk once, however many writes it has. Writes that arrive during a commit form the next group, so
 a caller waits for at most two commits. Writes of one iteration of the event loop are handed over together; otherwise
 the first would get a commit of its own. A `batchable` write waits up to BATCH_DELAY for others, because neighbouring
-rows cost little more than one; BATCH_SIZE of them go with the next other write.
+rows cost little more than one; BATCH_SIZE of them go with the next other write. A write with
+`siblings` waits up to SIBLING_WAIT for theirs: concurrent sessions share their commits instead of alternating.
 
 Rule 1: a caller is notified of success only after the commit has returned.
 Rule 2: an error of one item fails only that item: the group is rolled back, and each item is run again alone.
@@ -32,6 +33,7 @@ GROUP_SIZE = 256  # items at which a group is closed; it is never twice as large
 BATCH_DELAY = 0.01  # seconds that a batchable item waits for others
 BEFORE_COMMIT = "before_commit"  # key of Connection.info: a function that an operation leaves for the transaction's end
 BATCH_SIZE = 8  # waiting batchable items that are committed with the next other write
+SIBLING_WAIT = 0.0005  # seconds that a group waits for the next write of a sibling
 
 _NO_HINTS: frozenset[WorkHint] = frozenset()
 
@@ -60,6 +62,8 @@ class _Item:
     argument: Any
     hints: frozenset[WorkHint]
     future: asyncio.Future[Any]
+    batchable: bool
+    siblings: int
     result: Any = None
     error: Exception | None = None
 
@@ -99,10 +103,12 @@ class Writer:
         *,
         hints: frozenset[WorkHint] = _NO_HINTS,
         batchable: bool = False,
+        siblings: int = 0,
     ) -> R:
         """Return the result of `operation` for this argument once it is on disk.
 
         `hints`: work that it may have made due. `batchable`: the commit may wait BATCH_DELAY.
+        `siblings`: tasks that are likely to write within SIBLING_WAIT; the commit waits so long for them.
         Raises StoreUnavailableError or AlreadyStoredError: nothing was stored. Raises LookupError for an operation
         without a place in the lock order.
         """
@@ -112,7 +118,7 @@ class Writer:
             )
         if self._closed:
             raise StoreUnavailableError("The store is closed: Postern is stopping.")
-        item = _Item(operation, argument, hints, self._loop.create_future())
+        item = _Item(operation, argument, hints, self._loop.create_future(), batchable, siblings)
         waiting = self._batchable if batchable else self._asked
         waiting.append(item)
         for hint in hints:
@@ -162,7 +168,7 @@ class Writer:
         group = self._waiting.get()
         with suppress(Empty):
             while group and len(group) < GROUP_SIZE:
-                more = self._waiting.get_nowait()
+                more = self._waiting.get(_is_incomplete(group), SIBLING_WAIT)
                 if not more:
                     self._waiting.put(more)  # closed: the next call must see it
                     break
@@ -229,6 +235,12 @@ class Writer:
             else:
                 item.future.set_exception(item.error)
         self.hint(_NO_HINTS.union(*[item.hints for item in group if item.error is None]))
+
+
+def _is_incomplete(group: Sequence[_Item]) -> bool:
+    """True if every item but the batchable ones has siblings, and those have not written yet."""
+    siblings = [item.siblings for item in group if not item.batchable]
+    return bool(siblings) and min(siblings) > 0 and len(siblings) <= max(siblings)
 
 
 def _item_error(error: Exception) -> Exception:

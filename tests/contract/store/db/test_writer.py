@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 
 from app.mail.message.message import Envelope, Message
 from app.store import Store, StoreUnavailableError
-from app.store.db import engine
+from app.store.db import engine, writer
 from app.store.db.writer import Writer
 from app.store.migrations import migrate
 from app.store.queue.accept import Acceptance, Accepted
@@ -143,6 +143,33 @@ async def test_close_commits_pending_requests(store_url: str) -> None:
     again = await Store.open(store_url)
     assert len(await stored_emails(again)) == 20
     await again.close()
+
+
+async def test_writes_of_siblings_share_a_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are requested in different turns of the loop. A write that waits for nobody ends the wait."""
+    await accept(store, *(acceptance() for _ in range(4)))
+    claimed = await claim(store, 4)
+    monkeypatch.setattr(writer, "SIBLING_WAIT", 3600.0)
+    commits: list[object] = []
+    count = commits.append
+    event.listen(Engine, "commit", count)
+    requests: list[asyncio.Task[Any]] = []
+    for part in claimed[:3]:
+        requests.append(asyncio.create_task(store.mark_dot(part, siblings=2)))
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*requests) == [True] * 3
+    assert len(commits) == 1
+    waiting = asyncio.create_task(store.mark_dot(claimed[3], siblings=1))
+    await asyncio.sleep(0)
+    await store.write_probe()
+    assert await waiting
+    event.remove(Engine, "commit", count)
+    assert len(commits) == 2
+
+
+async def test_a_sibling_that_does_not_write_delays_nobody(store: Store) -> None:
+    await accept(store)
+    assert await store.mark_dot(await claim_one(store), siblings=1)
 
 
 async def test_due_work_is_notified(store_url: str) -> None:
