@@ -59,6 +59,9 @@ class PreparedEmail:
     warned: Warned
 
 
+_Built = tuple[Sequence[PreparedEmail], _Rejected, Idempotency | None]
+
+
 def _one_email(value: Any) -> Sequence[Any]:
     return (value,)
 
@@ -133,18 +136,11 @@ class SubmissionPipeline:
             now = self._context.clock.now()
             ids = [self._ids.new(now) for _ in range(endpoint.max_emails)]
             build = partial(self._build, endpoint, key, raw, token, ids, now, request.scope["caller"].client)
+            if endpoint.max_emails == 1 and len(raw) <= INLINE_SIZE:
+                return await self._store(build(), request, endpoint, key, permissive)
+            # Large work runs in a thread, so that other requests need not wait for it.
             async with large_work_slot(request.scope, len(raw)):
-                # Large work runs in a thread, so that other requests need not wait for it.
-                is_small = endpoint.max_emails == 1 and len(raw) <= INLINE_SIZE
-                accepted, rejected, once = build() if is_small else await asyncio.to_thread(build)
-                if rejected and not permissive:
-                    raise BatchRefused(rejected)
-                for _, problem in rejected:
-                    self._refusals.record(request.scope, problem)
-                stored: Sequence[UUID] = ()
-                if accepted and not endpoint.dry_run:
-                    stored = await self._commit([email.acceptance for email in accepted], key, once)
-        return Submitted(stored, accepted, rejected, permissive)
+                return await self._store(await asyncio.to_thread(build), request, endpoint, key, permissive)
 
     async def submit_as(self, key: Key, value: Any, client: str) -> UUID:
         """Validate and store one email in the form of POST /emails, as a caller with this key. Raises Problem."""
@@ -173,7 +169,7 @@ class SubmissionPipeline:
         ids: Sequence[UUID],
         now: float,
         client: str,
-    ) -> tuple[Sequence[PreparedEmail], _Rejected, Idempotency | None]:
+    ) -> _Built:
         """Parse the body and build its emails. Raises what is wrong with the request, or with its only email."""
         value, repaired = body.parse_email(raw)
         accepted: list[PreparedEmail] = []
@@ -236,6 +232,20 @@ class SubmissionPipeline:
         limit = self._context.limits.max_message_bytes
         if len(message.content) > limit:
             raise MessageTooLarge(len(message.content), limit, attachments=bool(submission.attachments))
+
+    async def _store(
+        self, built: _Built, request: Request, endpoint: SubmissionEndpoint, key: Key, permissive: bool
+    ) -> Submitted:
+        """Store the emails that were built, unless the batch or the route forbids it. Raises BatchRefused."""
+        accepted, rejected, once = built
+        if rejected and not permissive:
+            raise BatchRefused(rejected)
+        for _, problem in rejected:
+            self._refusals.record(request.scope, problem)
+        stored: Sequence[UUID] = ()
+        if accepted and not endpoint.dry_run:
+            stored = await self._commit([email.acceptance for email in accepted], key, once)
+        return Submitted(stored, accepted, rejected, permissive)
 
     async def _commit(self, acceptances: Sequence[Acceptance], key: Key, once: Idempotency | None) -> Sequence[UUID]:
         """Store all of them in one durable commit, and return their ids, or those of the first request with this

@@ -9,7 +9,7 @@ JSON without decoding.
 import binascii
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -155,26 +155,22 @@ def summarize(submission: Submission, client: str) -> MessageSummary:
     """Return the summary of an email that was submitted from this network address."""
     return MessageSummary(
         sender=submission.sender.render(),
-        to=_rendered(submission.to),
+        to=tuple(map(Address.render, submission.to)),
         subject=submission.subject,
-        cc=_rendered(submission.cc),
-        bcc=_rendered(submission.bcc),
-        reply_to=_rendered(submission.reply_to),
+        cc=tuple(map(Address.render, submission.cc)),
+        bcc=tuple(map(Address.render, submission.bcc)),
+        reply_to=tuple(map(Address.render, submission.reply_to)),
         tags=submission.tags,
         headers=submission.headers,
         client=client,
     )
 
 
-def _rendered(addresses: Sequence[Address]) -> tuple[str, ...]:
-    return tuple([address.render() for address in addresses])
-
-
 def compose(submission: Submission, *, id: UUID, now: datetime) -> Message:
     """Return the message with envelope and content. `now` is aware. Raises ValueError for invalid values."""
     message_id = submission.message_id or f"{id}@{submission.sender.domain}"
     root = _root(submission, id.hex)
-    head = "".join(_fields(submission, message_id, now)) + root.head + "\r\n"
+    head = f"{_fields(submission, message_id, now)}{root.head}\r\n"
     return Message(_envelope(submission), message_id, b"".join((head.encode(), *root.body)))
 
 
@@ -198,20 +194,21 @@ def _unique(addresses: Iterable[Address]) -> Iterable[str]:
     return found.values()
 
 
-def _fields(submission: Submission, message_id: str, now: datetime) -> Iterator[str]:
-    """Yield the header fields except those of the MIME content. Bcc is only in the envelope."""
+def _fields(submission: Submission, message_id: str, now: datetime) -> str:
+    """Return the header fields except those of the MIME content. Bcc is only in the envelope."""
     headers.check_message_id(message_id)
-    yield headers.address_list("From", (submission.sender,))
+    fields = headers.address_list("From", (submission.sender,))
     for name, addresses in (("To", submission.to), ("Cc", submission.cc), ("Reply-To", submission.reply_to)):
         if addresses:
-            yield headers.address_list(name, addresses)
-    yield headers.unstructured("Subject", submission.subject)
-    yield f"Date: {_date(now)}\r\nMessage-ID: <{message_id}>\r\nMIME-Version: 1.0\r\n"
+            fields += headers.address_list(name, addresses)
+    fields += headers.unstructured("Subject", submission.subject)
+    fields += f"Date: {_date(now)}\r\nMessage-ID: <{message_id}>\r\nMIME-Version: 1.0\r\n"
     for name, value in submission.headers:
         if not headers.is_reserved(name):
-            yield headers.custom_field(name, value)
+            fields += headers.custom_field(name, value)
     if submission.original_to:
-        yield headers.custom_field("X-Postern-Original-To", ", ".join(submission.original_to))
+        fields += headers.custom_field("X-Postern-Original-To", ", ".join(submission.original_to))
+    return fields
 
 
 @lru_cache(64)

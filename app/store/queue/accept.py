@@ -144,11 +144,11 @@ _Answer = Accepted | IdempotencyConflict | RateLimited
 
 def amount_of(acceptances: Sequence[Acceptance]) -> Amount:
     """Return the number of these messages, their recipients and their bytes."""
-    return Amount(
-        len(acceptances),
-        sum(len(one.message.envelope.rcpt_to) for one in acceptances),
-        sum(len(one.message.content) for one in acceptances),
-    )
+    all_recipients = all_bytes = 0
+    for one in acceptances:  # mostly one
+        all_recipients += len(one.message.envelope.rcpt_to)
+        all_bytes += len(one.message.content)
+    return Amount(len(acceptances), all_recipients, all_bytes)
 
 
 def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]:
