@@ -199,9 +199,10 @@ def _to_prefix(connection: Connection, asked: Selection) -> list[_IndexScan]:
     begins = _is_to(this)
     states = _states(asked) or frozenset(MessageState)
     rare = min(RARE, asked.scan_limit)
-    found = connection.execute(select(_r.message_id).where(SETTLED, this).limit(rare + 1)).scalars().all()
-    if len(found) > rare:
+    matching = select(_r.message_id).where(SETTLED, this)
+    if connection.execute(matching.offset(rare).limit(1)).first() is not None:
         return _in(states, begins) if _states(asked) else [_IndexScan(_m.id, (), (begins,))]
+    found = connection.execute(matching).scalars()
     return [_IndexScan(_m.id, (_m.id.in_(sorted({*found})),)), *_in(states - _DONE, begins)]
 
 
