@@ -1,14 +1,14 @@
 """Commands `postern mailboxes`: health of the mailboxes, hold and release, and their move to OAuth 2.0."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from app.cli.exit_codes import Exit, end, report_errors
-from app.cli.output.terminal import console, print_table, styled
+from app.cli.output.terminal import print_notes, print_rows
 from app.cli.output.text import AsJson, print_json, print_line, timestamp
 from app.cli.store_access import ACTOR, with_store
 from app.clock import Clock
@@ -37,12 +37,9 @@ def list_(as_json: AsJson = False) -> None:
     now = Clock().now()
     records, usage = with_store(lambda store: _read(store, now))
     rows = [_row(record, usage[record.name], now) for record in records if record.name in usage]
-    if as_json:
-        print_json(rows)
-        return
-    print_table(rows, _COLUMNS, none="No mailboxes yet: they are listed after Postern has run once.")
-    for row in rows:
-        _print_details(row)
+    print_rows(rows, _COLUMNS, as_json, none="No mailboxes yet: they are listed after Postern has run once.")
+    if not as_json:
+        print_notes(*(line for row in rows for line in _details(row)))
 
 
 @commands.command()
@@ -74,11 +71,9 @@ def cut_over(as_json: AsJson = False) -> None:
     mailboxes = [(pool.name, entry) for pool in settings.pools for entry in pool.mailboxes]
     app = next((entry.client_id for _, entry in mailboxes if entry.client_id), None)
     rows = [_login_row(pool, entry, app or "<client-id>", days) for pool, entry in mailboxes]
-    if as_json:
-        print_json(rows)
-        return
-    print_table(rows, _LOGIN_COLUMNS, none="The settings have no mailbox.")
-    _print_steps([row["command"] for row in rows if row["command"]], days, has_app=app is not None)
+    print_rows(rows, _LOGIN_COLUMNS, as_json, none="The settings have no mailbox.")
+    if not as_json:
+        print_notes(*_steps([row["command"] for row in rows if row["command"]], days, has_app=app is not None))
 
 
 def _login_row(pool: str, entry: MailboxSettings, client_id: str, days: int) -> dict[str, Any]:
@@ -95,19 +90,16 @@ def _login_row(pool: str, entry: MailboxSettings, client_id: str, days: int) -> 
     }
 
 
-def _print_steps(moves: Sequence[str], days: int, *, has_app: bool) -> None:
-    """Print the steps that move the mailboxes. Lines are not wrapped, so that commands can be copied."""
-    console.print()
+def _steps(moves: Sequence[str], days: int, *, has_app: bool) -> list[str]:
+    """Return the steps that move the mailboxes, as lines."""
     if not moves:
-        console.print("No mailbox logs in with a password. Nothing to do.")
-        return
+        return ["", "No mailbox logs in with a password. Nothing to do."]
     left = f"{days} days are left." if days > 0 else "The date has passed."
-    console.print(f"{BASIC_AUTH_EXPIRY.explanation.summary} {left}", soft_wrap=True)
     create, _, finish = OAUTH_STEPS
     commands = "In Postern's folder deploy/office365, run one command for each mailbox:"
     steps = [*([] if has_app else [create]), "\n     ".join([commands, *moves]), finish]
-    for number, step in enumerate(steps, 1):
-        console.print(f"  {number}. {step}", soft_wrap=True)
+    numbered = [f"  {number}. {step}" for number, step in enumerate(steps, 1)]
+    return ["", f"{BASIC_AUTH_EXPIRY.explanation.summary} {left}", *numbered]
 
 
 def _request(name: str, request: HoldRequest, state: str, as_json: bool) -> None:
@@ -141,12 +133,9 @@ def _row(record: MailboxRecord, used: MailboxUsage, now: float) -> dict[str, Any
     }
 
 
-def _print_details(row: dict[str, Any]) -> None:
-    """Print explanation and request of a mailbox. Lines are not wrapped, so that commands can be copied."""
+def _details(row: dict[str, Any]) -> Iterator[str]:
+    """Yield explanation and request of a mailbox, as lines."""
     if explanation := row["explanation"]:
-        console.print()
-        console.print(styled(f"{row['name']}: {explanation['summary']}"), soft_wrap=True)
-        console.print(explanation["fix"], soft_wrap=True)
+        yield from ("", f"{row['name']}: {explanation['summary']}", explanation["fix"])
     if row["wish"]:
-        console.print()
-        console.print(styled(f"{row['name']}: {row['wish']} was requested; Postern has not carried it out yet."))
+        yield from ("", f"{row['name']}: {row['wish']} was requested; Postern has not carried it out yet.")

@@ -19,8 +19,8 @@ from app.mail.safe_text import escape_controls
 class _Terminal(Console):
     """Console without markup and emoji codes. It escapes the rendered segments, after their width is known."""
 
-    def __init__(self) -> None:
-        super().__init__(highlight=False, markup=False, emoji=False)
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, stderr=stderr)
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(escape_controls(text, multiline=True), **{**options, "markup": False, "emoji": False})
@@ -31,6 +31,7 @@ class _Terminal(Console):
 
 
 console = _Terminal()
+_error_console = _Terminal(stderr=True)
 _TIMES = frozenset({"created_at", "last_used_at", "expires_at", "since", "until"})  # columns
 _STATES = frozenset({"event", "health", "state", "outcome"})
 _STYLES = {  # by state; those of the console's pages
@@ -57,6 +58,12 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: 
         _show_tsv(rows, columns)
     else:
         print_table(rows, columns, none=none)
+
+
+def print_notes(*lines: str | Text) -> None:
+    """Print lines for people after rows, not wrapped; to standard error where the rows are TSV."""
+    for line in lines:
+        (console if console.is_terminal else _error_console).print(line, soft_wrap=True)
 
 
 def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, none: str) -> None:

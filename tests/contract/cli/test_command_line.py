@@ -154,7 +154,7 @@ def mailbox(folder: Path, condition: MailboxCondition | None = None) -> MailboxR
 
 
 def test_mailboxes_are_listed(tmp_path: Path) -> None:
-    """The list has the explanation and the fix, as text and as JSON."""
+    """The list has the explanation and the fix, as JSON and for people beside the rows, which are TSV."""
     store_message(tmp_path, "queued")
     assert postern(tmp_path, "mailboxes", "list").stdout.startswith("No mailboxes yet")
     assert json.loads(postern(tmp_path, "mailboxes", "list", "--json").stdout) == []
@@ -175,9 +175,11 @@ def test_mailboxes_are_listed(tmp_path: Path) -> None:
             "explanation": {"summary": WHY.summary, "fix": WHY.fix},
         }
     ]
-    shown = postern(tmp_path, "mailboxes", "list").stdout
-    assert f"{MAILBOX}: {WHY.summary}\n{WHY.fix}\n" in shown
-    assert "release was requested" in shown
+    listed = postern(tmp_path, "mailboxes", "list")
+    assert listed.stdout.split("\t")[:4] == [MAILBOX, "default", "", "held"]
+    assert listed.stdout.count("\n") == 1
+    assert f"{MAILBOX}: {WHY.summary}\n{WHY.fix}\n" in listed.stderr
+    assert "release was requested" in listed.stderr
 
 
 def test_requests_to_hold_and_release_a_mailbox(tmp_path: Path) -> None:

@@ -30,30 +30,35 @@ def test_each_mailbox_with_a_password_has_its_command(tmp_path: Path) -> None:
     """With the app that the settings have; no database is needed, and no secret is shown."""
     result = cut_over(tmp_path, a=PASSWORD, b=OAUTH, c=PASSWORD)
     assert result.exit_code == 0, result.output
-    grants = re.findall(r"\./Grant-PosternMailbox\.ps1 .*", result.stdout)
+    assert [line.split("\t")[:3] for line in result.stdout.splitlines()] == [
+        ["a@contoso.com", "shop", "password"],
+        ["b@contoso.com", "shop", "client secret"],
+        ["c@contoso.com", "shop", "password"],
+    ]
+    grants = re.findall(r"\./Grant-PosternMailbox\.ps1 .*", result.stderr)
     assert grants == [
         f"./Grant-PosternMailbox.ps1 -ClientId {CLIENT} -ObjectId <object-id> -Mailbox {name}@contoso.com"
         for name in "ac"
     ]
-    assert "end of December 2026" in result.stdout
-    assert "./Register-PosternApp.ps1" not in result.stdout
-    assert "for-tests" not in result.stdout
+    assert "end of December 2026" in result.stderr
+    assert "./Register-PosternApp.ps1" not in result.stderr
+    assert "for-tests" not in result.output
     assert not (tmp_path / "none").exists()
 
 
 def test_without_an_app_its_registration_comes_first(tmp_path: Path) -> None:
     """The steps are numbered."""
-    steps = re.findall(r"^  (\d)\. (.*)", cut_over(tmp_path, a=PASSWORD).stdout, re.MULTILINE)
+    steps = re.findall(r"^  (\d)\. (.*)", cut_over(tmp_path, a=PASSWORD).stderr, re.MULTILINE)
     assert [number for number, _ in steps] == ["1", "2", "3"]
     assert "./Register-PosternApp.ps1" in steps[0][1]
     assert "POSTERN_CLIENT_CERTIFICATE" in steps[2][1]
 
 
 def test_nothing_to_do_with_oauth_alone(tmp_path: Path) -> None:
-    """The table says how each mailbox logs in."""
+    """The rows say how each mailbox logs in."""
     result = cut_over(tmp_path, b=OAUTH)
     assert "client secret" in result.stdout
-    assert result.stdout.splitlines()[-1] == "No mailbox logs in with a password. Nothing to do."
+    assert result.stderr.splitlines()[-1] == "No mailbox logs in with a password. Nothing to do."
 
 
 def test_for_a_program_each_mailbox_has_date_and_command(tmp_path: Path) -> None:
@@ -75,7 +80,7 @@ def test_for_a_program_each_mailbox_has_date_and_command(tmp_path: Path) -> None
 def test_the_days_that_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: float, text: str) -> None:
     """Whole days until Microsoft's date."""
     monkeypatch.setattr("app.clock.Clock.now", lambda _: BASIC_AUTH_EXPIRY.at - days * 86_400)
-    assert text in cut_over(tmp_path, a=PASSWORD).stdout
+    assert text in cut_over(tmp_path, a=PASSWORD).stderr
 
 
 def test_a_wrong_setting_ends_with_78(tmp_path: Path) -> None:
