@@ -1,11 +1,11 @@
 """deploy/BENCHMARKS.md: machine, commands, tables and plots of the results, with the settings of the peers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
 from tests.bench import contestants as who
-from tests.bench.goals import GOALS, ROW_CURVES, Outcome, outcome
+from tests.bench.goals import GOALS, REASONS, ROW_CURVES, Outcome, outcome
 from tests.bench.measures.composing import Figures
 from tests.bench.measures.curves import CURVES, Curve
 from tests.bench.postfix import TUNING
@@ -77,6 +77,11 @@ def _tables(results: Results) -> Iterator[str]:
         loads = " to ".join(f"{load:.1f}" for load in result.load)
         yield f"- {row}: {result.rounds} rounds on {result.at}, load average {loads}."
     yield ""
+    if missed := [one for one in _outcomes(results) if one.met is False]:
+        yield "## Missed goals\n"
+        yield "What was tried, and its effect, is in [DECISIONS.md](../app/DECISIONS.md).\n"
+        yield from (_missed(row, [one for one in missed if one.goal.row == row]) for row in _rows(missed))
+        yield ""
 
 
 def _outcomes(results: Results) -> list[Outcome]:
@@ -98,6 +103,20 @@ def _line(one: Outcome) -> str:
     return _cells(
         goal.row, goal.work, against, f"{number(one.ours)} {goal.unit}", theirs, ratio, spread, goal.sign, met
     )
+
+
+def _rows(outcomes: Sequence[Outcome]) -> Iterable[str]:
+    return dict.fromkeys(one.goal.row for one in outcomes)
+
+
+def _missed(row: str, missed: Sequence[Outcome]) -> str:
+    by = (
+        f"{one.ratio:.2f}× instead of {one.goal.sign} ({one.goal.theirs})"
+        if one.goal.theirs
+        else f"{number(one.ours)} {one.goal.unit} instead of {one.goal.sign}"
+        for one in missed
+    )
+    return f"- **{row}**: {', '.join(by)}. {REASONS.get(row, '')}".rstrip()
 
 
 def _main_plots(results: Results, folder: Path) -> Iterator[str]:
