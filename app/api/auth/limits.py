@@ -4,6 +4,9 @@ Memory: every large body or response reserves its bytes in a budget, a body whil
 read from the store. A request that exceeds the budget, or half of it for one address or API key, is refused. Work that
 needs several times these bytes runs for one request at a time.
 
+Steps of the event loop: hundreds of requests may be ready in one step, and others would wait until it ends. So at most
+STARTS_IN_STEP start in one, and one body beyond COSTLY_SIZE is read; callers take turns.
+
 Attempts: validations, reschedules and refused sends cost as much as a send (a reschedule writes the content again, and
 an event for each webhook), but the stored rate limits of a key count stored messages only. They are counted in a minute
 of the clock, in memory, and refused before the body is read.
@@ -31,6 +34,8 @@ from app.store.keys.records import Key
 
 UNRESERVED_SIZE = 64 * 1024  # bytes of a body or a response that are not reserved; urgent mail is small
 INLINE_SIZE = 256 * 1024  # bytes; parsing or composing more would block all other requests
+COSTLY_SIZE = 4 * 1024  # bytes of a body that may take milliseconds to read
+STARTS_IN_STEP = 8  # requests that start in one step of the event loop
 MEMORY_BUDGET = "postern.memory_budget"  # key of the MemoryBudget in the scope of every request
 _FREE = nullcontext()
 _RESERVED = "postern.reserved"  # scope key: the bytes reserved for the request, and their holders
@@ -89,6 +94,7 @@ class MemoryBudget:
         """`largest`: bytes that one request may need, the minimum of a share."""
         self._quota = Quota(limit, max(limit // 2, largest))
         self._turns = _Turns()
+        self.starts, self.costly_reads = Starts(STARTS_IN_STEP), Starts(1)
 
     def reserve(self, scope: Scope, size: int, unread: bool = False) -> None:
         """Reserve so many bytes in total for the request, until `release`. Raises BodyBudgetExhausted."""
@@ -142,12 +148,61 @@ def _holders(scope: Scope) -> tuple[Hashable, ...]:
     return (address, key.id) if key else (address,)
 
 
+_Waiting = dict[Hashable, deque["asyncio.Future[None]"]]  # by holder; the next holder stands first
+
+
+def _admit_next(waiting: _Waiting) -> bool:
+    """End the wait of the first waiter of the next holder, and move that holder to the end. False: nobody waits."""
+    while waiting:
+        holder, waiters = next(iter(waiting.items()))
+        del waiting[holder]
+        given = waiters.popleft()
+        if waiters:
+            waiting[holder] = waiters
+        if not given.done():
+            given.set_result(None)
+            return True
+    return False
+
+
+class Starts:
+    """At most `most` starts in one step of the event loop. Holders take turns."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._left = most
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_counting = False
+        self._waiting: _Waiting = {}
+
+    def take(self, holder: Hashable) -> asyncio.Future[None] | None:
+        """Take a start of this step: None, or a future that ends in a step with a start left."""
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        if not self._is_counting:
+            self._is_counting = True
+            loop.call_soon(self._begin_step)
+        if self._left and not self._waiting:
+            self._left -= 1
+            return None
+        given = loop.create_future()
+        self._waiting.setdefault(holder, deque()).append(given)
+        return given
+
+    def _begin_step(self) -> None:
+        self._left = self._most
+        self._is_counting = False
+        while self._waiting and self._left and _admit_next(self._waiting):
+            self._left -= 1
+        if self._waiting and self._loop:
+            self._is_counting = True
+            self._loop.call_soon(self._begin_step)
+
+
 class _Turns:
     """Fair lock: its holders are served in turn, so that one with many waiters does not delay the others."""
 
     def __init__(self) -> None:
         self._locked = False
-        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}  # the next holder stands first
+        self._waiting: _Waiting = {}
 
     @asynccontextmanager
     async def turn(self, holder: Hashable) -> AsyncIterator[None]:
@@ -171,17 +226,8 @@ class _Turns:
             raise
 
     def _next(self) -> None:
-        """Pass the lock to the first waiter of the next holder, and move that holder to the end."""
-        while self._waiting:
-            holder, waiters = next(iter(self._waiting.items()))
-            del self._waiting[holder]
-            given = waiters.popleft()
-            if waiters:
-                self._waiting[holder] = waiters
-            if not given.done():
-                given.set_result(None)
-                return
-        self._locked = False
+        """Pass the lock to the next waiter."""
+        self._locked = _admit_next(self._waiting)
 
 
 class AttemptLimiter:

@@ -1,6 +1,6 @@
 """ASGI middleware around the routes, in one layer, because each layer costs two calls for each message of a request.
 
-Before the route: request id, path check, limit of concurrent requests per network, 503 while stopping. A submission
+Before the route: request id, limit of concurrent requests per network, path check, 503 while stopping. A submission
 goes to its route past the router. Response: rate-limit headers, large bodies in chunks. Afterwards: body memory is
 released; exceptions become problems, in Postmark's form on its paths, and refused submissions are audited.
 """
@@ -9,7 +9,7 @@ import asyncio
 import random
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -159,8 +159,8 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            self._check_admission(scope, caller)
-            await self._application(scope)(scope, receive, send_with_id)
+            application = await self._application(scope, caller)
+            await application(scope, receive, send_with_id)
         except (Exception, asyncio.CancelledError) as error:
             problem = _problem(error, scope, self._docs)
             if started:
@@ -172,8 +172,17 @@ class RequestMiddleware:
         if problem is not None:
             await self._refuse(problem, scope, receive, send_with_id)
 
-    def _application(self, scope: Scope) -> ASGIApp:
-        """Return the route of a submission, which needs none of what the router does, or the router."""
+    async def _application(self, scope: Scope, caller: Caller) -> ASGIApp:
+        """Return the route of a submission, which needs none of what the router does, or the router, once the request
+        may start.
+
+        Raises TooManyRequests, NotFound for a path that is refused, and Unavailable while stopping.
+        """
+        if start := self._admit(scope, caller):
+            await start
+        _check_path(scope)
+        if self._draining() and scope["path"] not in INTERNAL:
+            raise Unavailable("Postern is stopping. Send the request again in a moment.", retry_after=5)
         route = self._submissions.get(scope["path"]) if scope["method"] == "POST" else None
         if route is None:
             return self._routes
@@ -195,18 +204,17 @@ class RequestMiddleware:
         if self._refusals:
             await self._refusals.close()
 
-    def _check_admission(self, scope: Scope, caller: Caller) -> None:
-        """Check the path; unless it is internal, count the request for its network, and refuse it while stopping.
+    def _admit(self, scope: Scope, caller: Caller) -> Awaitable[None] | None:
+        """Count the request for its network unless its path is internal. Raises TooManyRequests.
 
-        Raises NotFound, TooManyRequests, Unavailable.
+        Return None, or an awaitable that ends when the request may start.
         """
-        _check_path(scope)
         if scope["path"] in INTERNAL:
-            return
-        if caller.client:
-            caller.acquire(network(caller.client))
-        if self._draining():
-            raise Unavailable("Postern is stopping. Send the request again in a moment.", retry_after=5)
+            return self._body_budget.starts.take(INTERNAL)
+        address = network(caller.client)
+        if address:
+            caller.acquire(address)
+        return self._body_budget.starts.take(address)
 
 
 async def _send_in_chunks(message: Message, send: Send) -> None:

@@ -145,10 +145,14 @@ class ApiServer:
         """Run a coroutine of the store on the server's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
+    def application(self) -> Any:
+        """Return a second ASGI application over the same store, for its loop (`run`)."""
+        return create_app(self._context())
+
     def routes(self) -> dict[str, set[str]]:
         """Return the methods of every path."""
         found: dict[str, set[str]] = defaultdict(set)
-        middleware: Any = create_app(self._context())
+        middleware: Any = self.application()
         for route in middleware._app.routes:
             found[route.path_format] |= route.methods
         return found

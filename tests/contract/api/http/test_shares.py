@@ -4,14 +4,16 @@ import asyncio
 import json
 import select
 import socket
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from app.api.auth import authenticator as api_keys
-from app.api.auth.limits import INLINE_SIZE, Caller, MemoryBudget
+from app.api.auth.limits import INLINE_SIZE, Caller, MemoryBudget, Starts
 from app.api.emails import outcome_waiter
 from app.api.http import body as api_body
 from app.api.server import middleware
@@ -249,6 +251,71 @@ async def test_large_work_of_keys_takes_turns() -> None:
     assert done == [1, 2, 3, 1, 2, 1]
     async with budget.large_work_slot(scope_of(1), INLINE_SIZE + 1):
         pass
+
+
+CROWD = 100
+COSTLY = {**MINIMAL, "html": "<p>a" * 2_000}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/nowhere", None),
+        ("GET", "/../emails", None),
+        ("POST", "/emails/validate", COSTLY),
+        ("POST", "/emails/batch", [COSTLY, MINIMAL]),
+    ],
+)
+def test_a_crowd_of_requests_does_not_delay_another_caller(
+    server: ApiServer, method: str, path: str, body: object
+) -> None:
+    """All are ready at the same time, its own is the last of them, and it is answered before half of the crowd."""
+    keys = [server.make_key(), server.make_key()]
+    order = server.run(answered(server.application(), method, path, body, keys))
+    assert len(order) == CROWD + 1
+    assert order.index(1) < CROWD // 2
+
+
+async def answered(app: Any, method: str, path: str, body: object, keys: Sequence[str]) -> list[int]:
+    """Return the callers in the order of their answers: CROWD requests of caller 0, and one of caller 1."""
+    order = list[int]()
+
+    async def ask(caller: int) -> None:
+        authorization = (b"authorization", f"Bearer {keys[caller]}".encode())
+        scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b""}
+        events = iter([{"type": "http.request", "body": json.dumps(body).encode()}])
+
+        async def receive() -> dict[str, Any]:
+            return next(events)
+
+        async def send(message: dict[str, Any]) -> None:
+            assert message.get("status", 200) in (200, 404)
+
+        await app({**scope, "headers": [authorization], "client": (f"192.0.2.{caller}", 1)}, receive, send)
+        order.append(caller)
+
+    await asyncio.gather(ask(0), ask(1))  # their keys are known from now on
+    order.clear()
+    await asyncio.gather(*(ask(caller) for caller in [0] * CROWD + [1]))
+    await app.close()
+    return order
+
+
+async def test_starts_of_callers_take_turns() -> None:
+    """A cancelled one is left out, and those behind it start."""
+    starts, started = Starts(1), list[int]()
+
+    async def start(number: int) -> None:
+        if turn := starts.take(number):
+            await turn
+        started.append(number)
+
+    tasks = [asyncio.create_task(start(number)) for number in (1, 1, 1, 1, 2, 2, 3)]
+    await asyncio.sleep(0)
+    assert started == [1]
+    tasks[1].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert started == [1, 2, 3, 1, 2, 1]
 
 
 @pytest.mark.parametrize(
