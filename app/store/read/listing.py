@@ -181,12 +181,12 @@ def _in(states: Iterable[MessageState], *filters: ColumnElement[bool]) -> list[_
 def _to(address: str, states: frozenset[MessageState]) -> list[_IndexScan]:
     """Return scans by recipient.
 
-    The index by address leaves out pending recipients, so that an accept need not write to it. These are found by the
-    states of messages that wait or were cancelled.
+    The index by address leaves out pending recipients, so that an accept need not write to it. Messages that wait or
+    were cancelled are found by their state.
     """
     (this,) = _addresses(Selection(recipient=address))
-    pending = _is_to(this)
-    return [_IndexScan(_r.message_id, (SETTLED, this)), *_in(states - _DONE, pending)]
+    done = [_IndexScan(_r.message_id, (SETTLED, this))] if states & _DONE else []
+    return [*done, *_in(states - _DONE, _is_to(this))]
 
 
 def _to_prefix(connection: Connection, asked: Selection) -> list[_IndexScan]:
@@ -198,6 +198,8 @@ def _to_prefix(connection: Connection, asked: Selection) -> list[_IndexScan]:
     (this,) = _addresses(Selection(recipient_prefix=asked.recipient_prefix))
     begins = _is_to(this)
     states = _states(asked) or frozenset(MessageState)
+    if not states & _DONE:
+        return _in(states, begins)
     rare = min(RARE, asked.scan_limit)
     matching = select(_r.message_id).where(SETTLED, this)
     if connection.execute(matching.offset(rare).limit(1)).first() is not None:
