@@ -25,6 +25,7 @@ DRAIN_SECONDS = 10  # for requests in progress at a stop
 MIN_READ_RATE = 1024  # bytes per second of a response that a client must read on average
 MAX_FIELDS = 256  # header fields of a request; each takes some 150 bytes beside its text
 MAX_PIPELINED = 64  # requests of one connection that wait for the responses before theirs
+ACCEPTS_IN_STEP = 16  # connections accepted in one step of the event loop; libuv accepts one of each socket
 RESERVED_SECONDS = 2.0  # time for a connection beyond the limits to request an internal path
 INTERNAL = frozenset({b"/healthz", b"/readyz", b"/metrics"})  # paths answered beyond the connection limits
 _STORABLE = frozenset(  # last path segments of public responses
@@ -116,7 +117,9 @@ class HttpServer:
         """Listen. Raises ListenError."""
         listening = _bind(self.host, self.port)
         self.port = listening.getsockname()[1]
-        self._task = asyncio.create_task(self._server.serve([listening]))
+        # Else a crowd of connections would delay the next caller by as many steps.
+        sockets = [listening, *(listening.dup() for _ in range(ACCEPTS_IN_STEP - 1))]
+        self._task = asyncio.create_task(self._server.serve(sockets))
         await self._server.listening.wait()
 
     async def stop(self) -> None:
