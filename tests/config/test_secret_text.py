@@ -212,7 +212,11 @@ def test_an_empty_variable_leaves_the_value_of_the_file(toml: TomlFixture) -> No
         toml.load(pools, PASSWORD=SECRET)
 
 
-@pytest.mark.parametrize("before", [b"", BOM], ids=["plain", "byte order mark"])
+@pytest.mark.parametrize(
+    "before",
+    [b"", BOM, BOM + b"\r\n", BOM + b"# settings\r\n"],
+    ids=["plain", "byte order mark", "mark and empty line", "mark and comment"],
+)
 def test_the_file_may_begin_with_a_byte_order_mark(toml: TomlFixture, before: bytes) -> None:
     """As editors on Windows write it. Its secrets are read like all others."""
     toml.path.write_bytes(before + f'mailbox = "noreply@contoso.com"\r\npassword = "{SECRET}\\n"\r\n'.encode())

@@ -81,6 +81,12 @@ def test_the_image_checks_its_own_port(server: Server) -> None:
     assert run(of_the_image(), POSTERN_PORT="9") == 1
 
 
+@pytest.mark.parametrize("proxy", ["socks5h://127.0.0.1:9", "no-url"])
+def test_no_value_of_a_proxy_matters(server: Server, proxy: str) -> None:
+    proxies = {**dict.fromkeys(PROXIES, proxy), "NO_PROXY": "", "no_proxy": ""}
+    assert run(of_the_image(), POSTERN_PORT=str(server.server_port), **proxies) == 0
+
+
 def test_an_empty_port_is_the_default(server: Server) -> None:
     """The default is that of the settings."""
     command = [word.replace("8025", str(server.server_port)) for word in of_the_image()]

@@ -80,9 +80,10 @@ def test_too_deep_is_400_even_with_too_many_values(large_server: ApiServer, open
 
 
 def test_a_byte_order_mark_is_skipped(server: ApiServer) -> None:
-    """In front of one email and of a batch, but only one."""
+    """In front of one email, of one to validate and of a batch, but only one."""
     mark = b"\xef\xbb\xbf"
     accepted(server.post(mark + PLAIN))
+    assert server.post(mark + PLAIN, path="/emails/validate").status_code == 200
     assert server.post(mark + b"[" + PLAIN + b"]", path="/emails/batch").status_code == 200
     refused(server.post(mark + mark + PLAIN), 400, "validation_error")
     refused(server.post(mark), 400, "validation_error")

@@ -66,6 +66,9 @@ def test_long_urls_stay_urls(server: ApiServer, value: str) -> None:
     assert urls == URLS
 
 
+MANY = [f"{number:02}{'a' * 40}@x.com" for number in range(30)]  # more than 998 characters
+
+
 @pytest.mark.parametrize(
     ("name", "value", "read"),
     [
@@ -73,6 +76,8 @@ def test_long_urls_stay_urls(server: ApiServer, value: str) -> None:
         ("Return-Receipt-To", '"Müller, J" <j@bücher.example>', [("Müller, J", "j@xn--bcher-kva.example")]),
         ("Errors-To", "Ä <a@x.com>, b@x.com", [("Ä", "a@x.com"), ("", "b@x.com")]),
         ("Errors-To", "a@x.com,b@x.com", [("", "a@x.com"), ("", "b@x.com")]),
+        ("Errors-To", ",".join(MANY), [("", one) for one in MANY]),
+        ("Return-Receipt-To", ",\t".join(f"Ä {one} <{one}>" for one in MANY), [(f"Ä {one}", one) for one in MANY]),
     ],
 )
 def test_address_headers_encode_the_phrase_alone(

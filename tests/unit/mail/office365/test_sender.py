@@ -105,7 +105,11 @@ def test_similar_faults_of_recipient_and_message_fail(phase: Phase, line: str, r
     ("phase", "line", "scope", "pause", "hold"),
     [
         (Phase.MAIL, "550 5.7.57 SMTP; Client was not authenticated to send anonymous mail", Scope.MAILBOX, 0.0, True),
+        (Phase.MAIL, "550 5.7.57 SMTP; Client was not authenticated to send anonymous mail during MAIL FROM",
+         Scope.MAILBOX, 0.0, True),
         (Phase.DOT, "550 5.7.68 TenantInboundAttribution; Direct Send not allowed", Scope.HOST, 0.0, True),
+        (Phase.RCPT, "554 5.7.68 TenantInboundAttribution; Direct Send not allowed", Scope.HOST, 0.0, True),
+        (Phase.MAIL, "550 5.7.1 Direct Send not allowed for this organization", Scope.HOST, 0.0, True),
         (Phase.DOT, "554 5.2.1 mailbox disabled; STOREDRV.Submission.Exception:AccountDisabledException",
          Scope.MAILBOX, 3600.0, True),
         (Phase.DOT, "432 4.3.2 STOREDRV.ClientSubmit; exceeded the message limit per account",
@@ -113,6 +117,10 @@ def test_similar_faults_of_recipient_and_message_fail(phase: Phase, line: str, r
         (Phase.DOT, "432 4.3.2 Concurrent connections limit exceeded.", Scope.MAILBOX, 5.0, False),
         (Phase.MAIL, "421 4.3.2 The maximum number of concurrent connections has exceeded a limit, closing "
          "transmission channel", Scope.HOST, 5.0, False),
+        (Phase.DOT, "421 4.3.2 The maximum number of concurrent server connections has exceeded a limit, closing "
+         "transmission channel", Scope.HOST, 5.0, False),
+        (Phase.GREETING, "421 4.3.2 The maximum number of concurrent connections has exceeded a limit",
+         Scope.HOST, 5.0, False),
         (Phase.DOT, "550 5.2.254 Sender throttled due to continuous invalid recipients errors.",
          Scope.MAILBOX, 86_400.0, False),
     ],
