@@ -1,14 +1,15 @@
 """Audit page: changes by people and API keys, reads of content, and refused sends, newest first."""
 
 from collections.abc import Iterator
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
 
 from app.console.request import ConsoleRequest
-from app.store.keys.audit import AuditAction, AuditRecord
+from app.store.keys.audit import AuditAction, AuditFilter, AuditRecord
 
 ROWS_PER_PAGE = 50
+_FILTERS = ("action", "actor", "subject")
 _PAGES = {  # by the first part of an action
     "key": "/keys/{}",
     "email": "/emails/{}",
@@ -20,12 +21,16 @@ _PAGES = {  # by the first part of an action
 
 async def show_audit(request: ConsoleRequest) -> Response:
     """GET /console/audit."""
-    records = await request.context.store.audit(request.cursor("before", "an id of the audit"), ROWS_PER_PAGE + 1)
-    older = str(records[ROWS_PER_PAGE - 1].id) if len(records) > ROWS_PER_PAGE else ""
+    before = request.cursor("before", "an id of the audit")
+    given = {name: request.query.get(name, "").strip() for name in _FILTERS}
+    records = await request.context.store.audit(before, ROWS_PER_PAGE + 1, AuditFilter(**given))
+    older = {**given, "before": records[ROWS_PER_PAGE - 1].id} if len(records) > ROWS_PER_PAGE else {}
     return request.page(
         "audit/list.html",
         records=[(record, target(record), [*_details(record)]) for record in records[:ROWS_PER_PAGE]],
-        older=older,
+        given=given,
+        actions=[*AuditAction],
+        older=urlencode({name: value for name, value in older.items() if value}),
     )
 
 

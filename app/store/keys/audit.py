@@ -76,6 +76,15 @@ class CountedEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Filter of entries; an empty value matches all. `actor` is a part of the name, `subject` its beginning."""
+
+    action: str = ""
+    actor: str = ""
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AuditRecord:
     """A stored entry: it happened `times` times, first at the entry's time and last at `last_at`."""
 
@@ -136,9 +145,20 @@ def record_refusals(connection: Connection, batch: Sequence[Sequence[CountedEntr
     return [None] * len(batch)
 
 
-def page(connection: Connection, before: UUID | None, limit: int) -> list[AuditRecord]:
-    """Return up to `limit` entries, the newest first; with `before`, those older than this entry."""
-    return [_record(row) for row in connection.execute(_PAGE, {"before": before or LAST_ID, "limit": limit})]
+def page(
+    connection: Connection,
+    before: UUID | None,
+    limit: int,
+    asked: AuditFilter = AuditFilter(),
+) -> list[AuditRecord]:
+    """Return up to `limit` entries that match, the newest first; with `before`, those older than this entry."""
+    matches = (
+        (asked.action, _a.action == asked.action),
+        (asked.actor, _a.actor.icontains(asked.actor, autoescape=True)),
+        (asked.subject, _a.subject.istartswith(asked.subject, autoescape=True)),
+    )
+    rows = _PAGE.where(*(condition for given, condition in matches if given))
+    return [_record(row) for row in connection.execute(rows, {"before": before or LAST_ID, "limit": limit})]
 
 
 def prune(connection: Connection, before: float) -> int:

@@ -265,11 +265,30 @@ async def test_pages_of_the_audit(harness: Harness, operator: Operator) -> None:
         await operator.submit(f"/mailboxes/{MAILBOX}", action=action)
     shown = await operator.open("/audit")
     assert shown.index("console mailbox.released") < shown.index("console mailbox.held")
-    assert shown.count("suppression.added") == 48
+    assert shown.count("console suppression.added") == 48
     await operator.follow("next")
-    assert operator.shows.count("suppression.added") == 7
+    assert operator.shows.count("console suppression.added") == 7
     assert 'rel="next"' not in operator.page.text
     assert "is not an id of the audit" in await operator.open("/audit", 400, query={"before": "x"})
+
+
+async def test_filters_of_the_audit(harness: Harness, operator: Operator) -> None:
+    """By action, a part of the actor's name, and the beginning of the target; older pages keep them."""
+    await operator.open("/suppressions")
+    for number in range(52):
+        await operator.submit("/suppressions", action="add", email=f"n{number:02}@example.net")
+    await operator.open(f"/mailboxes/{MAILBOX}")
+    await operator.submit(f"/mailboxes/{MAILBOX}", action="hold")
+    found = await operator.open("/audit", query={"action": "mailbox.held"})
+    assert "console mailbox.held" in found
+    assert "console suppression.added" not in found
+    assert "mailbox.held" in await operator.open("/audit", query={"subject": MAILBOX.upper()[:5]})
+    assert "No entry matches." in await operator.open("/audit", query={"actor": "console", "subject": "50%_"})
+    found = await operator.open("/audit", query={"action": "suppression.added", "actor": "CONS"})
+    assert found.count("console suppression.added") == 50
+    await operator.follow("next")
+    assert operator.shows.count("console suppression.added") == 2
+    assert "console mailbox.held" not in operator.shows
 
 
 async def test_links_are_relative(harness: Harness, operator: Operator) -> None:
