@@ -95,6 +95,8 @@ def test_expect_100_continue_is_answered_at_once(server: ApiServer) -> None:
     """RFC 9110 §10.1.1: nothing is delayed to be combined with it."""
     with server.connect() as connection:
         connection.sendall(head(server, "Expect: 100-continue"))
-        assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        interim = connection.recv(65_536)  # a gateway may add header fields
+        assert interim.startswith(b"HTTP/1.1 100 Continue\r\n")
+        assert interim.find(b"\r\n\r\n") == len(interim) - 4
         connection.sendall(BODY)
         accepted(read_response(connection))
