@@ -20,7 +20,6 @@ import math
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any
 from uuid import UUID
 
 from starlette.types import Scope
@@ -117,11 +116,11 @@ class MemoryBudget:
         if _RESERVED in scope:
             self._quota.give_back(*scope.pop(_RESERVED))
 
-    def large_work_slot(self, scope: Scope, size: int) -> AbstractAsyncContextManager[None]:
-        """Context for work on a body or an email of this size: large ones run one at a time, API keys in turn.
+    def large_work_slot(self, scope: Scope, size: int, above: int = INLINE_SIZE) -> AbstractAsyncContextManager[None]:
+        """Context for work on a body or an email of this size: those `above` run one at a time, API keys in turn.
 
         Text, parsed value and message together take several times the bytes of the body."""
-        return _FREE if size <= INLINE_SIZE else self._turns.turn(_holders(scope)[-1])
+        return _FREE if size <= above else self._turns.turn(_holders(scope)[-1])
 
 
 def memory_budget(scope: Scope) -> MemoryBudget:
@@ -142,9 +141,8 @@ def large_work_slot(scope: Scope, size: int) -> AbstractAsyncContextManager[None
 
 def _holders(scope: Scope) -> tuple[Hashable, ...]:
     """Return the address and, once known, the API key of the request."""
-    client: Any = scope.get("client")
-    address = network(client[0]) if client else ""
-    key = scope["caller"].key
+    caller: Caller = scope["caller"]
+    address, key = network(caller.client), caller.key
     return (address, key.id) if key else (address,)
 
 
@@ -170,13 +168,12 @@ class Starts:
 
     def __init__(self, most: int) -> None:
         self._most = self._left = most
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_counting = False
         self._waiting: _Waiting = {}
 
     def take(self, holder: Hashable) -> asyncio.Future[None] | None:
         """Take a start of this step: None, or a future that ends in a step with a start left."""
-        loop = self._loop = self._loop or asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         if not self._is_counting:
             self._is_counting = True
             loop.call_soon(self._begin_step)
@@ -192,9 +189,9 @@ class Starts:
         self._is_counting = False
         while self._waiting and self._left and _admit_next(self._waiting):
             self._left -= 1
-        if self._waiting and self._loop:
+        if self._waiting:
             self._is_counting = True
-            self._loop.call_soon(self._begin_step)
+            asyncio.get_running_loop().call_soon(self._begin_step)
 
 
 class _Turns:

@@ -21,7 +21,6 @@ from app.api.auth.limits import (
     INLINE_SIZE,
     AttemptLimiter,
     RateLimitHeaders,
-    large_work_slot,
     memory_budget,
 )
 from app.api.auth.refusal_audit import RefusalAudit
@@ -139,8 +138,8 @@ class SubmissionPipeline:
         token = None if given is None else idempotency_key(given)
         permissive = endpoint.is_permissive(request)
         raw = await body.read(request, self._context.limits)
-        is_costly = len(raw) > COSTLY_SIZE
-        if is_costly and (turn := memory_budget(request.scope).costly_reads.take(key.id)):
+        budget = memory_budget(request.scope)
+        if len(raw) > COSTLY_SIZE and (turn := budget.costly_reads.take(key.id)):
             await turn
         with _NOTHING if token is None else self._in_flight.hold(key.id, endpoint.path, token):
             now = self._context.clock.now()
@@ -150,8 +149,7 @@ class SubmissionPipeline:
                 return await self._store(build(), request, endpoint, key, permissive)
             # Large work runs in a thread, so that other requests need not wait for it.
             # A batch may have thousands of recipients, so that hundreds of batches would fill the queue of the writer.
-            size = INLINE_SIZE + len(raw) if is_costly else len(raw)
-            async with large_work_slot(request.scope, size):
+            async with budget.large_work_slot(request.scope, len(raw), above=COSTLY_SIZE):
                 return await self._store(await asyncio.to_thread(build), request, endpoint, key, permissive)
 
     async def submit_as(self, key: Key, value: Any, client: str) -> UUID:

@@ -16,14 +16,7 @@ from uuid import UUID
 from sqlalchemy import Boolean, Connection, Integer, bindparam, case, delete, or_, select, update
 
 from app.frozen import frozen
-from app.mail.lifecycle import (
-    Event,
-    MessageState,
-    RecipientOutcome,
-    RecipientState,
-    Settlement,
-    next_state,
-)
+from app.mail.lifecycle import Event, MessageState, RecipientOutcome, RecipientState, Settlement, next_state
 from app.mail.outcome.attempt import FailureKind, Line, Phase
 from app.mail.outcome.verdict import Explanation
 from app.mail.suppression import Bounce, SeenBy
