@@ -5,8 +5,8 @@ from functools import partial
 from app.mail.office365 import sources
 from app.mail.office365.fixes import NOTHING, SEND_AS, powershell
 from app.mail.outcome.attempt import Phase
-from app.mail.outcome.rule import MESSAGE, REFUSALS, Rule, enhanced
-from app.mail.outcome.verdict import Action, Confidence, Scope
+from app.mail.outcome.rule import MESSAGE, REFUSALS, Rule, deferred_message_rule, enhanced, failed_message_rule
+from app.mail.outcome.verdict import Confidence, Scope
 
 _SENDING = MESSAGE | {Phase.MAIL}
 _SMALLER = (
@@ -17,7 +17,7 @@ _OURS = (
     "The application cannot fix this: Postern wrote the message. Please report it with the reply and the email's id."
 )
 
-_fails = partial(Rule, phases=_SENDING, codes=REFUSALS, action=Action.FAIL, scope=Scope.MESSAGE)
+_fails = partial(failed_message_rule, phases=_SENDING, codes=REFUSALS)
 
 RULES: tuple[Rule, ...] = (
     _fails(
@@ -51,7 +51,6 @@ RULES: tuple[Rule, ...] = (
         summary="The message is larger than a recipient's mailbox accepts.",
         fix="Send a smaller message, for instance a link instead of an attachment.",
         source=sources.RATE_LIMITS,
-        confidence=Confidence.LOW,
     ),
     _fails(
         name="header-too-large",
@@ -73,42 +72,34 @@ RULES: tuple[Rule, ...] = (
         source=sources.RATE_LIMITS,
         confidence=Confidence.HIGH,
     ),
-    Rule(
+    deferred_message_rule(
         name="store-transient",
         phases=_SENDING,
         codes=range(400, 600),
         all_of=("storedrv",),
         exception=("transient", "throttl"),
-        action=Action.DEFER,
-        scope=Scope.MESSAGE,
         summary="The server that holds the mailbox has a temporary fault, whatever the reply code is.",
         fix=NOTHING,
         source="email-oauth2-proxy #271",
-        confidence=Confidence.LOW,
     ),
-    Rule(
+    deferred_message_rule(
         name="back-end-fault",
         phases=_SENDING,
         codes=(451,),
         statuses=enhanced("4.3.111"),
-        action=Action.DEFER,
-        scope=Scope.MESSAGE,
         summary="The server that holds the mailbox has a temporary fault.",
         fix=NOTHING,
         source="datalust #101",
         confidence=Confidence.MEDIUM,
     ),
-    Rule(
+    deferred_message_rule(
         name="front-end-proxy-failed",
         phases=_SENDING | {Phase.RCPT},
         codes=range(400, 600),
         text=("proxy session setup failed on frontend",),
-        action=Action.DEFER,
-        scope=Scope.MESSAGE,
         summary="Office 365 could not pass the session on to the server that holds the mailbox.",
         fix=NOTHING,
         source=sources.RESPONSES,
-        confidence=Confidence.LOW,
     ),
     _fails(
         name="several-from-addresses",
@@ -147,17 +138,14 @@ RULES: tuple[Rule, ...] = (
         source=sources.NON_DELIVERY,
         confidence=Confidence.MEDIUM,
     ),
-    Rule(
+    deferred_message_rule(
         name="store-deferred",
         phases=_SENDING,
         codes=range(400, 500),
         all_of=("storedrv",),
-        action=Action.DEFER,
-        scope=Scope.MESSAGE,
         summary="The server that holds the mailbox does not accept the message at the moment.",
         fix=NOTHING,
         source="email-oauth2-proxy #271",
-        confidence=Confidence.LOW,
     ),
     _fails(
         name="store-refused",
@@ -166,6 +154,5 @@ RULES: tuple[Rule, ...] = (
         fix="Search the web for the exception's name in the reply (the word that ends in Exception), fix the cause "
         "and retry the message.",
         source="vaultwarden #1008; pm2-health #52",
-        confidence=Confidence.LOW,
     ),
 )

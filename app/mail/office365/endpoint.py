@@ -8,9 +8,9 @@ from functools import partial
 
 from app.mail.office365 import sources
 from app.mail.office365.fixes import EHLO_NAME
-from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, between, enhanced
+from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, between, enhanced, host_rule, mailbox_rule
 from app.mail.outcome.steps import numbered
-from app.mail.outcome.verdict import Action, Confidence, Scope
+from app.mail.outcome.verdict import Confidence
 from app.mail.times import HOUR, MINUTE
 
 _SUBMISSION_HOST = (
@@ -23,15 +23,7 @@ _DELIST = numbered(
 )
 _IPV4 = "Set POSTERN_IPV4_ONLY=true and restart Postern, or give the IPv6 address of this machine a reverse DNS record."
 
-_refused = partial(
-    Rule,
-    phases=AUTH | TRANSACTION,
-    codes=range(500, 600),
-    action=Action.DEFER,
-    scope=Scope.HOST,
-    hold=True,
-    confidence=Confidence.LOW,
-)
+_refused = partial(host_rule, phases=AUTH | TRANSACTION, codes=range(500, 600), hold=True)
 
 RULES: tuple[Rule, ...] = (
     _refused(
@@ -100,18 +92,15 @@ RULES: tuple[Rule, ...] = (
         fix=EHLO_NAME,
         source=sources.NON_DELIVERY,
     ),
-    Rule(
+    mailbox_rule(
         name="temporarily-restricted",
         phases=AUTH | TRANSACTION,
         codes=range(400, 500),
         statuses=between("4.7.500", "4.7.699") | between("4.7.850", "4.7.899"),
-        action=Action.DEFER,
-        scope=Scope.MAILBOX,
         pause=15 * MINUTE,
         summary="Microsoft classifies the sending as suspicious and restricts it temporarily.",
         fix="Nothing to do if the mail is legitimate: Postern tries again automatically. Otherwise find the "
         "application that sends it.",
         source=sources.NON_DELIVERY,
-        confidence=Confidence.LOW,
     ),
 )

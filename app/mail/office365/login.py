@@ -17,17 +17,15 @@ from app.mail.office365.fixes import (
     SMTP_AUTH_ON,
     powershell,
 )
-from app.mail.outcome.rule import AUTH, REFUSALS, TRANSACTION, Rule, enhanced
+from app.mail.outcome.rule import AUTH, REFUSALS, TRANSACTION, Rule, enhanced, mailbox_rule
 from app.mail.outcome.steps import numbered
-from app.mail.outcome.verdict import Action, Confidence, Explanation, LoginMethod, Scope
+from app.mail.outcome.verdict import Confidence, Explanation, LoginMethod, Scope
 from app.mail.times import MINUTE
 
 _LOGIN = AUTH | TRANSACTION
 _POLICY = enhanced("5.7.139")
 
-_refused = partial(
-    Rule, phases=_LOGIN, codes=range(500, 600), statuses=_POLICY, action=Action.DEFER, scope=Scope.MAILBOX, hold=True
-)
+_refused = partial(mailbox_rule, phases=_LOGIN, codes=range(500, 600), statuses=_POLICY, hold=True)
 _OAUTH_REFUSED = Explanation(
     "The login of the OAuth app is refused without a reason, most likely because it has no right to the mailbox.",
     numbered(*OAUTH_CHECKS, ENABLE_SMTP, LOGS_IN_AGAIN),
@@ -47,7 +45,7 @@ _BY_LOCATION = (
 )
 _USER_SIGN_INS = "At https://entra.microsoft.com open the mailbox under Users, then Sign-in logs."
 _ALLOW_ADDRESS = "Allow this server's public IP address in that policy, or exclude the mailbox from it."
-_deferred = partial(Rule, phases=AUTH, action=Action.DEFER, scope=Scope.MAILBOX)
+_deferred = partial(mailbox_rule, phases=AUTH)
 
 _BY_POLICY: tuple[Rule, ...] = (
     _refused(
@@ -213,7 +211,6 @@ _REFUSED: tuple[Rule, ...] = (
         fix="Sign in at https://admin.microsoft.com as an administrator and check Billing, Your products: a "
         "subscription may have ended. Otherwise ask Microsoft there: Support, New service request.",
         source=sources.RESPONSES,
-        confidence=Confidence.LOW,
     ),
     _refused(
         name="submission-disabled",
@@ -223,7 +220,6 @@ _REFUSED: tuple[Rule, ...] = (
         summary="An administrator has switched off sending for this account.",
         fix=SMTP_AUTH_ON,
         source=sources.RESPONSES,
-        confidence=Confidence.LOW,
     ),
     _refused(
         name="submit-denied",
@@ -233,7 +229,6 @@ _REFUSED: tuple[Rule, ...] = (
         summary="The mailbox that has logged in may not send through this server.",
         fix=SMTP_AUTH_ON,
         source=sources.RESPONSES,
-        confidence=Confidence.LOW,
     ),
     _refused(
         name="basic-auth-retired",
@@ -311,7 +306,6 @@ _REFUSED: tuple[Rule, ...] = (
         fix=_ANY_LOGIN,
         by_login=_BY_LOGIN,
         source=sources.OAUTH,
-        confidence=Confidence.LOW,
     ),
     _refused(
         name="authentication-type",
@@ -346,7 +340,6 @@ _REFUSED: tuple[Rule, ...] = (
         fix=_ANY_LOGIN,
         by_login=_BY_LOGIN,
         source="email-oauth2-proxy #372; sasl-xoauth2 README",
-        confidence=Confidence.LOW,
     ),
 )
 
@@ -372,7 +365,6 @@ _DEFERRED: tuple[Rule, ...] = (
         summary="Office 365 could not check the login at the moment.",
         fix="Nothing to do: Postern tries again automatically.",
         source=sources.RFC_4954,
-        confidence=Confidence.LOW,
     ),
 )
 

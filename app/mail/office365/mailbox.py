@@ -9,9 +9,18 @@ from app.mail.office365 import sources
 from app.mail.office365.fixes import RUN_GRANT, UNBLOCK, powershell
 from app.mail.office365.limits import RECIPIENTS_PER_DAY
 from app.mail.outcome.attempt import Phase
-from app.mail.outcome.rule import MESSAGE, REFUSALS, TRANSACTION, Rule, enhanced
+from app.mail.outcome.rule import (
+    MESSAGE,
+    REFUSALS,
+    TRANSACTION,
+    Rule,
+    enhanced,
+    failed_recipient_rule,
+    mailbox_rule,
+    tenant_rule,
+)
 from app.mail.outcome.steps import numbered
-from app.mail.outcome.verdict import Action, Confidence, Explanation, LoginMethod, Scope
+from app.mail.outcome.verdict import Confidence, Explanation, LoginMethod
 from app.mail.times import DAY, HOUR, MINUTE
 
 _SENDING = MESSAGE | {Phase.MAIL}
@@ -31,20 +40,18 @@ _SPAM_AGAIN = (
 )
 _QUOTA = ("submissionquotaexceeded", "submission quota was exceeded", "submission quota exceeded")
 
-_waits = partial(Rule, phases=_SENDING, codes=range(500, 600), action=Action.DEFER, scope=Scope.MAILBOX)
+_waits = partial(mailbox_rule, phases=_SENDING, codes=range(500, 600))
 _judged_spam = partial(_waits, confidence=Confidence.MEDIUM, source=sources.LOG)
 _SPAM = ("outboundspamexception", "wascl useraction verdict")
 
 _LIMITS: tuple[Rule, ...] = (
-    Rule(
+    mailbox_rule(
         name="concurrent-connections",
         phases=TRANSACTION,
         codes=(432,),
         statuses=enhanced("4.3.2"),
         text=("concurrent connections limit exceeded", "sender thread limit exceeded"),
         text_fallback=("concurrent connections limit", "sender thread limit"),
-        action=Action.DEFER,
-        scope=Scope.MAILBOX,
         pause=5.0,
         reduce_concurrency=True,
         summary="More than three connections were sending through this mailbox at the same time.",
@@ -53,13 +60,11 @@ _LIMITS: tuple[Rule, ...] = (
         source=sources.CONCURRENCY,
         confidence=Confidence.HIGH,
     ),
-    Rule(
+    mailbox_rule(
         name="mailbox-logon-failure",
         phases=TRANSACTION,
         codes=range(400, 600),
         text=("mapiexceptionlogonfailed", "mailbox logon failure"),
-        action=Action.DEFER,
-        scope=Scope.MAILBOX,
         pause=300.0,
         summary="The login worked, but the OAuth app has no right to open the mailbox, or Microsoft is moving the "
         "mailbox.",
@@ -100,19 +105,16 @@ _LIMITS: tuple[Rule, ...] = (
         source=sources.NON_DELIVERY,
         confidence=Confidence.MEDIUM,
     ),
-    Rule(
+    failed_recipient_rule(
         name="recipient-mailbox",
         phases=_SENDING,
         codes=REFUSALS,
         statuses=enhanced("5.2.1", "5.2.2"),
         all_of=("storedrv.deliver",),
         none_of=("storedrv.submission",),
-        action=Action.FAIL,
-        scope=Scope.RECIPIENT,
         summary="The recipient's mailbox is disabled or full.",
         fix="Ask the recipient's administrator to enable the mailbox or to free space in it, then retry the message.",
         source=sources.NON_DELIVERY,
-        confidence=Confidence.LOW,
     ),
     _waits(
         name="folder-full",
@@ -166,7 +168,6 @@ _LIMITS: tuple[Rule, ...] = (
         fix="Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and tick an "
         "Exchange Online license.",
         source=sources.CONTINUOUS_ERRORS,
-        confidence=Confidence.LOW,
     ),
 )
 
@@ -225,19 +226,16 @@ _OUTBOUND_SPAM: tuple[Rule, ...] = (
 )
 
 _ORGANIZATION: tuple[Rule, ...] = (
-    Rule(
+    tenant_rule(
         name="organization-queue-full",
         phases=TRANSACTION,
         codes=range(400, 600),
         text=("organization queue quota exceeded",),
-        action=Action.DEFER,
-        scope=Scope.TENANT,
         pause=300.0,
         summary="Too much of your organization's mail is waiting at Microsoft.",
         fix="Nothing to do: Postern tries again every few minutes. The waiting mail is shown at "
         "https://admin.exchange.microsoft.com, Reports, Mail flow.",
         source=sources.RESPONSES,
-        confidence=Confidence.LOW,
     ),
 )
 

@@ -7,8 +7,20 @@ from functools import partial
 
 from app.mail.office365 import sources
 from app.mail.office365.fixes import NOTHING, SUPPORT, UNBLOCK
-from app.mail.outcome.rule import AUTH, REFUSALS, TRANSACTION, Rule, between, enhanced
-from app.mail.outcome.verdict import Action, Responsible, Scope
+from app.mail.outcome.rule import (
+    AUTH,
+    REFUSALS,
+    TRANSACTION,
+    Rule,
+    between,
+    deferred_message_rule,
+    deferred_recipient_rule,
+    enhanced,
+    failed_message_rule,
+    failed_recipient_rule,
+    tenant_rule,
+)
+from app.mail.outcome.verdict import Responsible, Scope
 from app.mail.times import HOUR
 
 _EXTERNAL = (
@@ -16,17 +28,16 @@ _EXTERNAL = (
     "All mail to external recipients is shown at https://admin.exchange.microsoft.com, Reports, Mail flow."
 )
 
-_reported = partial(Rule, phases=TRANSACTION, codes=REFUSALS, source=sources.NON_DELIVERY)
 _blocked = partial(
-    _reported,
+    tenant_rule,
     phases=AUTH | TRANSACTION,
     codes=range(500, 600),
-    action=Action.DEFER,
-    scope=Scope.TENANT,
+    source=sources.NON_DELIVERY,
     hold=True,
     pause=HOUR,
 )
-_undeliverable = partial(_reported, action=Action.FAIL, scope=Scope.RECIPIENT)
+_refused = partial(failed_message_rule, phases=TRANSACTION, codes=REFUSALS, source=sources.NON_DELIVERY)
+_undeliverable = partial(failed_recipient_rule, phases=TRANSACTION, codes=REFUSALS, source=sources.NON_DELIVERY)
 
 RULES: tuple[Rule, ...] = (
     _blocked(
@@ -82,13 +93,11 @@ RULES: tuple[Rule, ...] = (
         "organizations.",
         fix=SUPPORT,
     ),
-    _reported(
+    _refused(
         name="tenant-block-list",
         statuses=enhanced("5.7.703"),
         any_of=("allow block list", "allow/block list", "blocked by your organization"),
         text=("tenant allow block list", "tenant allow/block list", "tenant recipient block policy"),
-        action=Action.FAIL,
-        scope=Scope.MESSAGE,
         summary="A recipient is on your own organization's block list, so the message is refused for all.",
         fix="Remove the address from the list at https://security.microsoft.com/tenantAllowBlockList, or send without "
         "this recipient.",
@@ -119,47 +128,42 @@ RULES: tuple[Rule, ...] = (
         summary="Microsoft has blocked your organization from sending.",
         fix=SUPPORT,
     ),
-    _reported(
+    _refused(
         name="forwarding-forbidden",
         statuses=enhanced("5.7.520"),
         any_of=("forward", "as(7555)"),
         text_fallback=("external forwarding",),
         text=("does not allow external forwarding",),
-        action=Action.FAIL,
-        scope=Scope.MESSAGE,
         summary="Your organization forbids forwarding to external addresses.",
         fix="Send directly, or allow it at https://security.microsoft.com, Policies, Anti-spam, Anti-spam outbound "
         "policy.",
     ),
-    _reported(
+    _refused(
         name="content-is-spam",
         responsible=Responsible.REPUTATION,
         statuses=enhanced("5.7.520"),
         any_of=("spam", "as(48"),
         text_fallback=("identified as spam",),
         text=("content identified as spam", "rejected as spam", "as(4810)"),
-        action=Action.FAIL,
-        scope=Scope.MESSAGE,
         summary="Microsoft has classified this email's content as spam and has not sent it.",
         fix="Change the text, the links or the attachments, and send it only to recipients who expect it. If the "
         "content is right, report it to Microsoft at https://security.microsoft.com, Submissions.",
         source=sources.LOG,
     ),
-    _reported(
+    _refused(
         name="outbound-policy",
         statuses=enhanced("5.7.520"),
-        action=Action.FAIL,
-        scope=Scope.MESSAGE,
         summary="Microsoft's outbound filter has refused this email; the reply contains the reason.",
         fix="Check the outbound rules at https://security.microsoft.com, Policies, Anti-spam, Anti-spam outbound "
         "policy.",
     ),
-    _reported(
+    deferred_recipient_rule(
         name="recipient-over-limit",
         responsible=Responsible.RECEIVER,
+        phases=TRANSACTION,
+        codes=REFUSALS,
         statuses=enhanced("5.2.121", "5.2.122"),
-        action=Action.DEFER,
-        scope=Scope.RECIPIENT,
+        source=sources.NON_DELIVERY,
         delay=HOUR,
         summary="The recipient's mailbox has received too much within the hour.",
         fix=NOTHING,
@@ -204,13 +208,13 @@ RULES: tuple[Rule, ...] = (
         fix="Check the recipient's domain for a typing error. If it is your own, check its MX record and the "
         "connectors at https://admin.exchange.microsoft.com, Mail flow.",
     ),
-    _reported(
+    deferred_message_rule(
         name="expired-on-the-way",
         responsible=Responsible.RECEIVER,
+        phases=TRANSACTION,
         codes=range(400, 500),
         statuses=enhanced("4.4.7"),
-        action=Action.DEFER,
-        scope=Scope.MESSAGE,
+        source=sources.NON_DELIVERY,
         summary="Exchange could not reach the next server in time.",
         fix=NOTHING,
     ),

@@ -4,9 +4,9 @@ from functools import partial
 
 from app.mail.office365 import sources
 from app.mail.office365.fixes import powershell
-from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, enhanced
+from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, enhanced, mailbox_rule
 from app.mail.outcome.steps import numbered
-from app.mail.outcome.verdict import Action, Confidence, Scope
+from app.mail.outcome.verdict import Confidence
 from app.mail.times import DAY
 
 _WAIT = (
@@ -15,11 +15,9 @@ _WAIT = (
 )
 
 _locked_out = partial(
-    Rule,
+    mailbox_rule,
     phases=AUTH | TRANSACTION,
     codes=range(500, 600),
-    action=Action.DEFER,
-    scope=Scope.MAILBOX,
     pause=DAY,
     source=sources.CONTINUOUS_ERRORS,
     confidence=Confidence.HIGH,

@@ -6,6 +6,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 from app.mail.outcome.attempt import EnhancedStatus, Phase, Reply
@@ -75,7 +76,7 @@ class Rule:
     summary: str
     fix: str
     source: str
-    confidence: Confidence = Confidence.LOW
+    confidence: Confidence = Confidence.LOW  # until a log or Microsoft's documentation shows the reply
     known: bool = True  # False for the defaults, which are not specific to Exchange
     statuses: frozenset[EnhancedStatus] = frozenset()
     text: tuple[str, ...] = ()  # sentences with this meaning only
@@ -123,6 +124,16 @@ class Rule:
             and not _has(normalized, self.none_of)
             and (not self.exception or any(name in normalized.exceptions for name in self.exception))
         )
+
+
+# Constructors. A problem beyond the message never fails it (app/DESIGN.md, guarantee 3).
+host_rule = partial(Rule, action=Action.DEFER, scope=Scope.HOST)
+tenant_rule = partial(Rule, action=Action.DEFER, scope=Scope.TENANT)
+mailbox_rule = partial(Rule, action=Action.DEFER, scope=Scope.MAILBOX)
+deferred_message_rule = partial(Rule, action=Action.DEFER, scope=Scope.MESSAGE)
+failed_message_rule = partial(Rule, action=Action.FAIL, scope=Scope.MESSAGE)
+deferred_recipient_rule = partial(Rule, action=Action.DEFER, scope=Scope.RECIPIENT)
+failed_recipient_rule = partial(Rule, action=Action.FAIL, scope=Scope.RECIPIENT)
 
 
 def first_match(rules: Sequence[Rule], phase: Phase, normalized: NormalizedReply) -> Rule | None:

@@ -8,15 +8,13 @@ from functools import partial
 
 from app.mail.office365 import sources
 from app.mail.outcome.attempt import Phase
-from app.mail.outcome.rule import Rule
-from app.mail.outcome.verdict import Action, Confidence, Responsible, Scope
+from app.mail.outcome.rule import failed_recipient_rule
+from app.mail.outcome.verdict import Action, Confidence, Responsible
 
 bounce_rule = partial(
-    Rule,
+    failed_recipient_rule,
     phases=frozenset({Phase.DOT}),  # Exchange has accepted the message
     codes=range(400, 600),
-    action=Action.FAIL,
-    scope=Scope.RECIPIENT,
     source=sources.NON_DELIVERY,
     confidence=Confidence.HIGH,
 )
