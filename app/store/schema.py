@@ -434,7 +434,10 @@ Index("traces_by_state", traces.c.state, traces.c.message_id)
 Index("messages_by_state", messages.c.state, messages.c.id)
 Index("messages_of_key", messages.c.key_id, messages.c.id)
 Index("turns_last", turns.c.pool, turns.c.lane, turns.c.last)
-Index("attempts_of_mailbox", attempts.c.mailbox, attempts.c.ended_at)  # open attempts too: ended_at is NULL
+Index(
+    "attempts_of_mailbox",  # open attempts too: ended_at is NULL; the counts of sends read nothing else
+    *(attempts.c.mailbox, attempts.c.ended_at, attempts.c.recipients, attempts.c.phase, attempts.c.failure),
+)
 Index("api_key_secrets_by_handle", api_key_secrets.c.handle)
 Index("api_key_secrets_of_key", api_key_secrets.c.key_id)
 Index("suppression_candidates_by_age", suppression_candidates.c.at)

@@ -11,7 +11,7 @@ from app.console.mailbox_view import MailboxView, is_changing, mailbox_path, mai
 from app.console.request import ACTOR, ConsoleRequest, PageError
 from app.mail.mailbox_health import MAX_REASON, one_line
 from app.mail.readiness import DeepCheck
-from app.store.mailboxes.records import HoldRequest, MailboxUsage
+from app.store.mailboxes.records import HoldRequest
 
 NO_MAILBOX = PageError(404, "Not found", "There is no such mailbox in the settings.")
 ACTIONS = ("hold", "release")
@@ -78,8 +78,8 @@ async def _wait(request: ConsoleRequest, name: str) -> None:
 async def _view(request: ConsoleRequest) -> MailboxView:
     name = _name(request)
     records = {record.name: record for record in await request.context.store.mailboxes()}
-    used = (await request.context.store.usage(request.now)).get(name, MailboxUsage(0, 0, 0))
-    return mailbox_view(request.context, name, records, request.now, used)
+    used = await request.context.store.usage(request.now, [name])
+    return mailbox_view(request.context, name, records, request.now, used[name])
 
 
 def _name(request: ConsoleRequest) -> str:

@@ -18,12 +18,13 @@ _COLUMNS = select(_column, func.count(), func.sum(_sends.c.recipients)).select_f
 _NOW = select(func.count()).select_from(_active)
 
 
-def usage(connection: Connection, now: float) -> dict[str, MailboxUsage]:
-    """Return the usage of every mailbox that ever relayed, at `now` (epoch seconds).
+def usage(connection: Connection, now: float, mailboxes: Sequence[str] | None = None) -> dict[str, MailboxUsage]:
+    """Return by mailbox its usage at `now` (epoch seconds); None: of every mailbox that ever relayed.
 
-    Reads a day of attempts: not for periodic calls.
+    Reads a day of sends from their index: not for periodic calls.
     """
-    return {record.name: _usage(connection, record.name, now) for record in conditions.list_all(connection)}
+    names = [record.name for record in conditions.list_all(connection)] if mailboxes is None else mailboxes
+    return {name: _usage(connection, name, now) for name in names}
 
 
 def _usage(connection: Connection, mailbox: str, now: float) -> MailboxUsage:
@@ -41,7 +42,7 @@ def active_sends(connection: Connection, mailboxes: Sequence[str], now: float) -
 def send_history(connection: Connection, mailboxes: Sequence[str], now: float) -> dict[str, SendHistory]:
     """Return by mailbox its sends of the last hour and day at `now` (epoch seconds).
 
-    Reads a day of attempts: not for frequent calls.
+    Reads a day of sends from their index: not for frequent calls.
     """
     return {
         name: SendHistory(

@@ -205,6 +205,7 @@ async def test_every_verb_uses_an_index(sqlite_url: str, statements: set[str]) -
     assert "SEARCH messages USING INDEX messages_ready (pool=? AND lane=? AND turn>?)" in used
     assert "SEARCH messages USING INDEX messages_resting (pool=? AND due_at<?)" in used
     assert "SEARCH messages USING COVERING INDEX messages_callers_message_id (message_id=?)" in used
+    assert "SEARCH attempts USING COVERING INDEX attempts_of_mailbox (mailbox=? AND ended_at>?)" in used
 
 
 @pytest.fixture
