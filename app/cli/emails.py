@@ -35,6 +35,7 @@ Id = Annotated[str, typer.Argument(help=_ID_HELP)]
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help=_ID_HELP)]
 
 _StoreMethod = Callable[..., Awaitable[Change | None]]
+_LeftOut = Callable[[Store, Sequence[UUID], float], Awaitable[Mapping[UUID, Sequence[str]]]]
 
 
 commands.command("list")(list_emails)
@@ -57,7 +58,14 @@ def show_(id: Id, as_json: AsJson = False) -> None:
 def retry(ids: Ids, as_json: AsJson = False) -> None:
     """Send held or failed emails again, but not to recipients that have received them."""
     done = "is queued again; a running Postern sends it within a second"
-    _change(ids, Store.retry, done, lambda change, suppressed: not_retryable(change, suppressed).message, as_json)
+    _change(
+        ids,
+        Store.retry,
+        done,
+        lambda change, suppressed: not_retryable(change, suppressed).message,
+        as_json,
+        left_out=lambda store, ids, now: store.still_suppressed(ids, now),
+    )
 
 
 @commands.command()
@@ -183,27 +191,28 @@ def _change(
     done: str,
     refusal: Callable[[Change, Sequence[str]], str],
     as_json: bool,
+    left_out: _LeftOut | None = None,
 ) -> None:
     """Change each email and print the result; JSON has the changed ones. The command fails if one change fails.
 
-    `refusal` gets the recipients that are on the suppression list; after a retry they are printed.
+    `left_out` returns the recipients of each email that get nothing: they are printed, and `refusal` gets them.
     """
     ids = _complete(given)
     errors, changed = [], []
-    changes, suppressed = with_store(lambda store: _change_all(store, method, ids))
+    changes, suppressed = with_store(lambda store: _change_all(store, method, ids, left_out))
     for id, change in zip(ids, changes, strict=True):
-        left_out = suppressed.get(id, ())
+        nothing_to = suppressed.get(id, ())
         if change is None:
             errors.append(_not_found(id))
         elif change.applied:
-            members = {"suppressed": left_out} if left_out else {}
+            members = {"suppressed": nothing_to} if nothing_to else {}
             changed.append({"id": str(id), "state": str(change.state), **members})
             if not as_json:
                 print_line(f"{id} {done}")
-                if left_out:
-                    print_line(stay_suppressed(left_out))
+                if nothing_to:
+                    print_line(stay_suppressed(nothing_to))
         else:
-            why = refusal(change, left_out)
+            why = refusal(change, nothing_to)
             errors.append(end(Exit.FAILED, why if len(ids) == 1 else f"{id}: {why}"))
     if as_json:
         print_json(changed)
@@ -212,12 +221,12 @@ def _change(
 
 
 async def _change_all(
-    store: Store, method: _StoreMethod, ids: Sequence[UUID]
+    store: Store, method: _StoreMethod, ids: Sequence[UUID], left_out: _LeftOut | None
 ) -> tuple[list[Change | None], Mapping[UUID, Sequence[str]]]:
-    """Return the results, and after a retry the recipients of each email that get nothing."""
+    """Return the results, and the recipients of each email that get nothing."""
     now = Clock().now()
     changes = await asyncio.gather(*(method(store, id, now, by=ACTOR) for id in ids))
-    return changes, await store.still_suppressed(ids, now) if method is Store.retry else {}
+    return changes, await left_out(store, ids, now) if left_out else {}
 
 
 def _not_found(id: UUID) -> typer.Exit:

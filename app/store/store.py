@@ -326,7 +326,6 @@ class Store(AdminStore):
     numbers_since = ReadMethod(email_counts.numbers_since)
     find_ended = ReadMethod(messages.find_ended)
     content = ReadMethod(messages.content)
-    counts = ReadMethod(messages.counts)
     backlog = ReadMethod(backlog_counts.backlog)
 
     async def write_probe(self) -> None:

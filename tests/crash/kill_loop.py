@@ -17,6 +17,7 @@ from app.simulator import Call, ExchangeLimits, Fault, FaultContext, Point, Simu
 from tests.crash.callers import Callers, Post
 from tests.crash.process_control import Child, ProcessControl
 from tests.harness import ACCOUNT, Harness, open_harness, settings_for
+from tests.states import count_states
 from tests.waiting import WAIT_TIMEOUT, until
 
 ACCEPT = "accept"  # at a moment around the accept of a POST
@@ -167,7 +168,7 @@ async def ends_of(harness: Harness, ids: Iterable[UUID], within: float = WAIT_TI
 
     async def ended() -> bool:
         nonlocal counts
-        counts = await harness.postern.store.counts()
+        counts = await count_states(harness.postern.store)
         return not any(counts[state] for state in UNDER_WAY)
 
     try:

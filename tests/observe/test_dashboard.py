@@ -21,6 +21,7 @@ from tests.architecture.test_observability import queries
 from tests.entra import CLIENT, SECRET, app, certificate, key_pem, pem, running_entra
 from tests.harness import Harness, open_harness, settings_for
 from tests.observe.prometheus import Prometheus, running
+from tests.states import count_states
 from tests.waiting import until
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver, Reply
@@ -78,7 +79,7 @@ async def cause_faults(harness: Harness, receiver: Receiver, prometheus: Prometh
         await prometheus.scraped()
 
     async def held() -> int:
-        return (await harness.postern.store.counts())[MessageState.HELD]
+        return (await count_states(harness.postern.store))[MessageState.HELD]
 
     await until(held, DATA_TIMEOUT)
 

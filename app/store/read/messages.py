@@ -1,5 +1,6 @@
-"""Queries of messages by id, of their contents, of their number by state, of the next due time of pools, and of the
-recent sends of a mailbox. Writes nothing.
+"""Queries of messages by id, of their contents, of the next due time of pools, and of the recent sends of a mailbox.
+
+Writes nothing.
 """
 
 from collections import defaultdict
@@ -7,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, literal, or_, select, union_all
+from sqlalchemy import Connection, Row, and_, bindparam, literal, or_, select, union_all
 
 from app.mail.delivery.bounce import Cause
 from app.mail.delivery.states import DeliveryState
@@ -85,12 +86,6 @@ def find_ended(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
 def content(connection: Connection, id: UUID) -> bytes | None:
     """Return the bytes of the message as sent; None if they were removed."""
     return connection.execute(_CONTENT, {"id": id}).scalar()
-
-
-def counts(connection: Connection) -> dict[MessageState, int]:
-    """Return the number of messages by state, with every state. Reads a whole index: not for periodic calls."""
-    found = connection.execute(select(_m.state, func.count()).group_by(_m.state))
-    return dict.fromkeys(MessageState, 0) | {MessageState(state): number for state, number in found}
 
 
 def next_due_times(connection: Connection, pools: Sequence[str]) -> dict[str, float]:

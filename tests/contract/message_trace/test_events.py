@@ -15,6 +15,7 @@ from app.simulator import Delay, Drop, Fault, Point
 from app.simulator.trace import Step
 from tests.clock import autojump
 from tests.contract.message_trace.world import HOUR, TRACE_WAIT, World, world
+from tests.states import count_states
 from tests.waiting import until
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Receiver
@@ -184,5 +185,5 @@ async def post_many(here: World, first: int, number: int) -> list[UUID]:
 
 async def in_states(here: World, number: int, *states: str) -> bool:
     """Return whether this many emails are in one of these states."""
-    counts = await here.harness.postern.store.counts()
+    counts = await count_states(here.harness.postern.store)
     return sum(counts.get(MessageState(state), 0) for state in states) == number

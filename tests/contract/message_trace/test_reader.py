@@ -12,6 +12,7 @@ from app.simulator.trace.throttle import LIMIT, WINDOW
 from tests.clock import JumpingClock, autojump
 from tests.contract.message_trace.lab import SCOPE, Lab, lab, running
 from tests.contract.store.build import LOST, RELAYED, acceptance, claim, settle
+from tests.states import count_states
 from tests.waiting import until
 
 HOUR = 3600.0
@@ -50,7 +51,7 @@ async def test_a_thousand_unknown_outcomes_settle(tmp_path: Path) -> None:
         async with running(here.reader()):
 
             async def confirmed() -> bool:
-                return (await here.store.counts())[MessageState.DONE] == len(taken)
+                return (await count_states(here.store))[MessageState.DONE] == len(taken)
 
             await until(confirmed, WAIT)
             here.clock.jump(25 * HOUR)

@@ -16,6 +16,7 @@ from tests.contract.store.build import (
     claim_one,
     settle,
 )
+from tests.states import count_states
 
 
 async def test_before_the_dot_a_message_is_queued_and_due_now(store: Store) -> None:
@@ -127,4 +128,4 @@ async def test_only_waiting_messages_expire(store: Store) -> None:
 async def test_more_than_one_batch_expires(store: Store) -> None:
     stored = await accept(store, *(acceptance() for _ in range(1200)))
     assert sorted(await store.expire(NOW + 6 * DAY)) == sorted(stored)
-    assert (await store.counts())[MessageState.DONE] == 1200
+    assert (await count_states(store))[MessageState.DONE] == 1200

@@ -26,6 +26,7 @@ from tests.contract.store.build import (
     settle,
     stored_emails,
 )
+from tests.states import count_states
 
 
 async def read(store: Store) -> Email:
@@ -181,7 +182,7 @@ async def test_no_mark_overtakes_a_settlement(store: Store) -> None:
     assert await store.mark_dot(following)
     assert await store.recover(NOW, everything=True) == [(following.id, True)]
     await settling
-    counts = await store.counts()
+    counts = await count_states(store)
     assert (counts[MessageState.DONE], counts[MessageState.DEFERRED], counts[MessageState.ACTIVE]) == (1, 1, 0)
 
 
@@ -217,7 +218,7 @@ async def test_a_refused_mark_loses_no_outcome(store: Store) -> None:
     assert not await store.mark_dot(lost)
     assert await store.recover(NOW, everything=True) == []
     await settling
-    assert (await store.counts())[MessageState.DONE] == 1
+    assert (await count_states(store))[MessageState.DONE] == 1
 
 
 async def test_concurrent_settlements_share_commits(store: Store) -> None:
@@ -226,5 +227,5 @@ async def test_concurrent_settlements_share_commits(store: Store) -> None:
     attempts = [(RELAYED, DEFERRED, LOST)[n % 3] for n in range(60)]
     assert all(await asyncio.gather(*(store.mark_dot(one) for one in claimed)))
     assert all(await asyncio.gather(*(settle(store, one, how) for one, how in zip(claimed, attempts, strict=True))))
-    counts = await store.counts()
+    counts = await count_states(store)
     assert (counts[MessageState.DONE], counts[MessageState.DEFERRED], counts[MessageState.ACTIVE]) == (20, 40, 0)
