@@ -31,11 +31,10 @@ _UNAUTHORIZED = frozenset({"invalid_client"})  # Entra responds with 401, which 
 class DenialError(Exception):
     """Refused token request. `code` is an AADSTS number or an HTTP status; `retry_after` is in seconds."""
 
-    def __init__(self, code: str, error: str = "", retry_after: int | None = None) -> None:
+    def __init__(self, code: str, retry_after: int | None = None) -> None:
         super().__init__(code)
-        known, self.text = _TEXTS.get(code, ("invalid_request", "The request is refused."))
+        self.error, self.text = _TEXTS.get(code, ("invalid_request", "The request is refused."))
         self.code = code
-        self.error = error or known
         self.retry_after = retry_after
 
     @property

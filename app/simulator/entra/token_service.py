@@ -47,9 +47,9 @@ class TokenService:
 
     # Scripted failures.
 
-    def refuse(self, code: str, *, times: int | None = 1, error: str = "", retry_after: int | None = None) -> None:
+    def refuse(self, code: str, *, times: int | None = 1, retry_after: int | None = None) -> None:
         """Refuse the next `times` requests (None: all) with an AADSTS number or an HTTP status."""
-        self._failures.append(_ScriptedFailure(DenialError(code, error, retry_after), times))
+        self._failures.append(_ScriptedFailure(DenialError(code, retry_after), times))
 
     def clear_failures(self) -> None:
         """Remove the failures that `refuse` added."""

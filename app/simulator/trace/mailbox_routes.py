@@ -12,7 +12,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from app.simulator.trace.errors import GraphError
 from app.simulator.trace.folder import Cursor
 from app.simulator.trace.mailboxes import DEFAULT_PAGE_SIZE, Mailboxes
-from app.simulator.trace.model import bearer_token
 
 BASE = "/v1.0/users/"
 _SINCE = re.compile(r"receivedDateTime\s+g[et]\s+(\S+)")
@@ -23,7 +22,7 @@ routes = APIRouter()
 
 def _mailboxes(request: Request, mailbox: str) -> Mailboxes:
     mailboxes: Mailboxes = request.app.state.mailboxes
-    mailboxes.check(mailbox, bearer_token(request.headers.get("Authorization", "")))
+    mailboxes.check(mailbox, request.headers.get("Authorization", ""))
     return mailboxes
 
 

@@ -4,17 +4,16 @@ A report is about a recipient whose fate has a failure, or a delay with a code, 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import uuid4
 
-from app.clock import Clock
-from app.simulator.accounts import Accounts
 from app.simulator.protocol import content
 from app.simulator.recorder import ReceivedMessage
 from app.simulator.trace.errors import GraphError, ScriptedErrors
-from app.simulator.trace.fates import Fate, Step, fate_of
+from app.simulator.trace.fates import Step, fate_of
 from app.simulator.trace.folder import Change, Cursor, Folder, FolderItem
+from app.simulator.trace.model import TraceModel
 from app.simulator.trace.ndr import report
 
 INBOX, JUNK = "inbox", "junkemail"
@@ -37,15 +36,7 @@ class Mailboxes:
     they are selected. `referenced`: the header of a report names the message. `broken`: ids that are answered 500.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        accounts: Accounts,
-        messages: Callable[[], Sequence[ReceivedMessage]],
-        fates: Mapping[str, Fate],
-        validate: Callable[[str], bool],
-    ) -> None:
-        """`validate` checks a token."""
+    def __init__(self, model: TraceModel) -> None:
         self.delay = 0.0
         self.reports_to = INBOX
         self.referenced = True
@@ -53,11 +44,8 @@ class Mailboxes:
         self.headers_in_pages = True
         self.broken: set[str] = set()
         self.requests: list[MailRequest] = []
-        self._clock = clock
-        self._accounts = accounts
-        self._messages = messages
-        self._fates = fates
-        self._validate = validate
+        self._model = model
+        self._accounts = model.simulator.accounts
         self._folders: dict[tuple[str, str], Folder] = defaultdict(Folder)
         self._reported: set[tuple[str, float, str, int]] = set()
         self._errors = ScriptedErrors()
@@ -67,7 +55,7 @@ class Mailboxes:
 
     def add(self, mailbox: str, raw: bytes, folder: str = INBOX) -> str:
         """Add a message that did not come from the simulator, and return its id."""
-        item = FolderItem(f"AAkA{uuid4().hex}=", raw, self._clock.now())
+        item = FolderItem(f"AAkA{uuid4().hex}=", raw, self._model.clock.now())
         self.folder(mailbox, folder).add(item)
         return item.id
 
@@ -93,11 +81,10 @@ class Mailboxes:
         self._deliver()
         return self._folders[mailbox.lower(), name]
 
-    def check(self, mailbox: str, token: str) -> None:
+    def check(self, mailbox: str, authorization: str) -> None:
         """Check that the app may read the mailbox. Raises GraphError."""
         self._errors.check()
-        if not self._validate(token):
-            raise GraphError(401, "InvalidAuthenticationToken", "Access token validation failure.")
+        self._model.check_token(authorization)
         if self._accounts.get(mailbox) is None:
             raise GraphError(404, "ErrorInvalidUser", f"The requested user '{mailbox}' is invalid.")
         if self.readable is not None and mailbox.lower() not in self.readable:
@@ -124,7 +111,7 @@ class Mailboxes:
 
     def record(self, method: str, path: str, status: int) -> None:
         """Record a request."""
-        self.requests.append(MailRequest(self._clock.now(), method, path, status))
+        self.requests.append(MailRequest(self._model.clock.now(), method, path, status))
 
     def _deliver(self) -> None:
         """Put the reports that are due into the folders, in the order of their times."""
@@ -135,10 +122,10 @@ class Mailboxes:
             self._folders[sender.lower(), self.reports_to].add(FolderItem(f"AAkA{uuid4().hex}=", raw, at))
 
     def _due(self) -> Iterator[tuple[float, ReceivedMessage, str, Step]]:
-        now = self._clock.now()
-        for message in self._messages():
+        now = self._model.clock.now()
+        for message in self._model.simulator.messages:
             for recipient in message.recipients if message.accepted else ():
-                for number, step in enumerate(fate_of(recipient, self._fates)):
+                for number, step in enumerate(fate_of(recipient, self._model.fates)):
                     at, key = message.at + step.after + self.delay, (message.id, message.at, recipient, number)
                     if at <= now and key not in self._reported and (step.status == "failed" or step.code):
                         self._reported.add(key)

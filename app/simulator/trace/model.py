@@ -1,39 +1,34 @@
 """Message trace of the simulated tenant: its rows and their events, permissions, throttling, and scripted failures."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from app.clock import Clock
 from app.mail.office365.graph import iso_seconds
-from app.simulator.recorder import ReceivedMessage
+from app.simulator.entra import Entra
+from app.simulator.server import Simulator
 from app.simulator.trace.errors import GraphError, ScriptedErrors
 from app.simulator.trace.fates import Fate
 from app.simulator.trace.odata import parse_filter
 from app.simulator.trace.rows import TraceRow, rows_at
 from app.simulator.trace.throttle import Throttle, TraceRequest
 
-_BEARER = "Bearer "
-
 
 class TraceModel:
     """Trace of one tenant. `delay`: seconds after which a row appears; `ahead`: of the service's clock."""
 
-    def __init__(
-        self, clock: Clock, messages: Callable[[], Sequence[ReceivedMessage]], validate: Callable[[str, str], bool]
-    ) -> None:
-        """`validate` gets a token and the resource that it must be for."""
-        self.url = ""
-        self.clock = clock
+    def __init__(self, simulator: Simulator, entra: Entra) -> None:
+        self.url = ""  # base address of Graph, and the resource of its tokens
+        self.clock = simulator.clock
         self.delay = 0.0
         self.ahead = 0.0
         self.fates: dict[str, Fate] = {}  # by recipient in lower case
         self.requests: list[TraceRequest] = []
         self.service_principal = True  # Microsoft's app 8bd644d1-… exists in the tenant
         self.permitted = True  # the caller's app has ExchangeMessageTrace.Read.All
-        self._messages = messages
-        self._validate = validate
+        self.simulator = simulator
+        self.entra = entra
         self._extra: list[TraceRow] = []
         self._errors = ScriptedErrors()
         self._throttle = Throttle()
@@ -53,8 +48,8 @@ class TraceModel:
     @property
     def rows(self) -> list[TraceRow]:
         """Visible rows, newest first."""
-        now = self.clock.now()
-        return sorted([*rows_at(self._messages(), self.fates, now, self.delay), *self._extra], key=lambda row: row.key)
+        visible = rows_at(self.simulator.messages, self.fates, self.clock.now(), self.delay)
+        return sorted([*visible, *self._extra], key=lambda row: row.key)
 
     @contextmanager
     def request(self, call: str, authorization: str) -> Iterator[None]:
@@ -82,22 +77,22 @@ class TraceModel:
             raise GraphError(404, "NotFound", "The message was not found.")
         return [_event(found[0], kind, text) for kind, text in _events(found[0])]
 
+    def check_token(self, authorization: str) -> None:
+        """Check that an Authorization header has a valid token of Graph (RFC 6750 §2.1). Raises GraphError."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme != "Bearer" or not self.entra.is_valid_for(token, self.url):
+            raise GraphError(401, "InvalidAuthenticationToken", "Access token validation failure.")
+
     def _check(self, call: str, authorization: str) -> None:
         retry_after = self._throttle.retry_after(call, self.clock.now())
         if retry_after is not None:
             raise GraphError(429, "TooManyRequests", "Too many requests.", retry_after)
         self._errors.check()
-        if not self._validate(bearer_token(authorization), self.url):
-            raise GraphError(401, "InvalidAuthenticationToken", "Access token validation failure.")
+        self.check_token(authorization)
         if not self.service_principal:
             raise GraphError(401, "UnknownError", "The service principal of the trace service does not exist.")
         if not self.permitted:
             raise GraphError(403, "Forbidden", "Missing role ExchangeMessageTrace.Read.All.")
-
-
-def bearer_token(authorization: str) -> str:
-    """Return the token of an Authorization header, "" if there is none (RFC 6750 §2.1)."""
-    return authorization.removeprefix(_BEARER) if authorization.startswith(_BEARER) else ""
 
 
 def _events(row: TraceRow) -> Iterator[tuple[str, str]]:

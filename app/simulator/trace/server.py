@@ -12,29 +12,21 @@ from app.simulator.trace.routes import application
 
 
 class MessageTrace(TraceModel):
-    """Message trace, and `mailboxes`, on HTTPS. `url` is the base address of Graph, and the resource of its tokens."""
+    """Message trace, and `mailboxes`, on HTTPS."""
 
     def __init__(self, simulator: Simulator, entra: Entra) -> None:
-        super().__init__(simulator.clock, lambda: simulator.messages, entra.is_valid_for)
-        self.mailboxes = Mailboxes(
-            simulator.clock,
-            simulator.accounts,
-            lambda: simulator.messages,
-            self.fates,
-            lambda token: entra.is_valid_for(token, self.url),
-        )
-        self._simulator = simulator
-        self._entra = entra
+        super().__init__(simulator, entra)
+        self.mailboxes = Mailboxes(self)
         self._http_server: HttpServer | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen. Port 0 selects a free one. Raises ListenError."""
-        tls = self._simulator.tls_context()
+        tls = self.simulator.tls_context()
         self._http_server = HttpServer(application(self, self.mailboxes), host, port, tls=tls, date_header=False)
         await self._http_server.start()
-        name = next(iter(self._simulator.profile.names), "localhost")
+        name = next(iter(self.simulator.profile.names), "localhost")
         self.url = f"https://{name}:{self._http_server.port}"
-        self._entra.add_resource(self.url, TRACE_PERMISSION)
+        self.entra.add_resource(self.url, TRACE_PERMISSION)
 
     async def stop(self) -> None:
         """Stop listening. A restart on the same port is possible."""
