@@ -8,27 +8,44 @@ locked, are never removed. On PostgreSQL one process prunes at a time.
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, select, text, update
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    select,
+    text,
+    update,
+)
 
 from app.frozen import frozen
+from app.mail.suppression import BOUNCE_WINDOW
 from app.store import email_counts
 from app.store.db.dialect import execute_many
+from app.store.db.uuid7 import first_at
 from app.store.db.writer import per_argument
-from app.store.keys import audit
 from app.store.queue.accept import IDEMPOTENCY_RETENTION
 from app.store.schema import (
     CONTENT_REMOVED,
     ENDED_WITH_CONTENT,
     attempts,
+    audit,
     contents,
     idempotency,
     messages,
     recipients,
+    suppression_candidates,
+    suppressions,
     traces,
+    webhook_deliveries,
+    webhook_events,
 )
-from app.store.suppressions import bounces, entries
-from app.store.webhooks import deliveries
 
 BATCH_SIZE = 50  # rows in one step
 BATCH_BYTES = 4 * 1024 * 1024  # bytes of contents in one step; one larger message is a step of its own
@@ -50,7 +67,7 @@ class RetentionCutoffs:
     batch_bytes: int = BATCH_BYTES
 
 
-_m, _k = messages.c, idempotency.c
+_m = messages.c
 
 
 def _ended(state: ColumnElement[bool], *columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
@@ -65,13 +82,6 @@ def _ended(state: ColumnElement[bool], *columns: ColumnElement[Any]) -> Select[*
 
 _WITH_CONTENT = _ended(ENDED_WITH_CONTENT, _m.id, _m.size)
 _WITHOUT_CONTENT = _ended(CONTENT_REMOVED, _m.id)
-_USED_KEYS = (
-    select(_k.key_id, _k.endpoint, _k.key)
-    .where(_k.created_at <= bindparam("before"))
-    .order_by(_k.created_at)
-    .limit(BATCH_SIZE)
-    .with_for_update(skip_locked=True)
-)
 _REMOVE_CONTENT = delete(contents).where(contents.c.message_id == bindparam("message"))
 _MARK = update(messages).where(_m.id == bindparam("message"))
 _REMOVE = tuple(  # in this order, so that no foreign key causes another search
@@ -83,10 +93,39 @@ _REMOVE = tuple(  # in this order, so that no foreign key causes another search
         (messages, _m.id),
     )
 )
-_REMOVE_KEY = delete(idempotency).where(
-    *(_k.key_id == bindparam("api_key"), _k.endpoint == bindparam("route"), _k.key == bindparam("called")),
-    _k.created_at <= bindparam("before"),
+
+
+class _OldRows:
+    """Rows of a table that are removed once a column is before a limit, in the order of the column."""
+
+    def __init__(self, column: Column[Any], is_old: ColumnElement[bool]) -> None:
+        """`is_old` compares the column with the parameter `before`."""
+        self._keys = [*column.table.primary_key]
+        self._find = (
+            select(*self._keys).where(is_old).order_by(column).limit(BATCH_SIZE).with_for_update(skip_locked=True)
+        )
+        self._remove = delete(column.table).where(*(key == bindparam(f"old_{key.name}") for key in self._keys))
+
+    def remove(self, connection: Connection, before: float | UUID) -> int:
+        """Remove up to BATCH_SIZE rows; return their number."""
+        found = connection.execute(self._find, {"before": before}).all()
+        names = [f"old_{key.name}" for key in self._keys]
+        execute_many(connection, self._remove, [dict(zip(names, row, strict=True)) for row in found])
+        return len(found)
+
+
+_OLDEST_DELIVERIES = (
+    select(webhook_deliveries.c.number, webhook_deliveries.c.event_id)
+    .order_by(webhook_deliveries.c.number)
+    .limit(BATCH_SIZE)
 )
+_REMOVE_DELIVERY = delete(webhook_deliveries).where(webhook_deliveries.c.number == bindparam("delivery"))
+_BEFORE: BindParameter[Any] = bindparam("before")
+_IDEMPOTENCY_KEYS = _OldRows(idempotency.c.created_at, idempotency.c.created_at <= _BEFORE)
+_WEBHOOK_EVENTS = _OldRows(webhook_events.c.id, webhook_events.c.id < _BEFORE)
+_AUDIT = _OldRows(audit.c.id, audit.c.id < _BEFORE)
+_SUPPRESSIONS = _OldRows(suppressions.c.expires_at, suppressions.c.expires_at <= _BEFORE)
+_BOUNCES = _OldRows(suppression_candidates.c.at, suppression_candidates.c.at <= _BEFORE)
 
 
 @per_argument
@@ -100,11 +139,12 @@ def prune(connection: Connection, cutoffs: RetentionCutoffs) -> int:
     return (
         _remove_contents(connection, cutoffs)
         or _remove_messages(connection, cutoffs)
-        or _remove_keys(connection, cutoffs)
-        or deliveries.prune(connection, cutoffs.events)
-        or audit.prune(connection, cutoffs.audit)
-        or entries.prune(connection, cutoffs.now)
-        or bounces.prune(connection, cutoffs.now)
+        or _IDEMPOTENCY_KEYS.remove(connection, cutoffs.now - IDEMPOTENCY_RETENTION)
+        or _remove_deliveries(connection, first_at(cutoffs.events))
+        or _WEBHOOK_EVENTS.remove(connection, first_at(cutoffs.events))
+        or _AUDIT.remove(connection, first_at(cutoffs.audit))
+        or _SUPPRESSIONS.remove(connection, cutoffs.now)
+        or _BOUNCES.remove(connection, cutoffs.now - BOUNCE_WINDOW)
     )
 
 
@@ -139,9 +179,8 @@ def _remove_messages(connection: Connection, cutoffs: RetentionCutoffs) -> int:
     return len(rows)
 
 
-def _remove_keys(connection: Connection, cutoffs: RetentionCutoffs) -> int:
-    before = cutoffs.now - IDEMPOTENCY_RETENTION
-    found = connection.execute(_USED_KEYS, {"before": before})
-    rows = [{"api_key": row.key_id, "route": row.endpoint, "called": row.key, "before": before} for row in found]
-    execute_many(connection, _REMOVE_KEY, rows)
-    return len(rows)
+def _remove_deliveries(connection: Connection, first_kept: UUID) -> int:
+    """Remove deliveries of events before this id. They are read by number, in the order of their events."""
+    old = [row.number for row in connection.execute(_OLDEST_DELIVERIES) if row.event_id < first_kept]
+    execute_many(connection, _REMOVE_DELIVERY, [{"delivery": number} for number in old])
+    return len(old)

@@ -1,4 +1,4 @@
-"""Audit of changes and refusals, with its values: write in the transaction of the change, read by pages, prune.
+"""Audit of changes and refusals, with its values: write in the transaction of the change, read by pages.
 
 Equal refusals of a key are one row for each period, with a count, so that many refusals do not make many rows. Times
 are epoch seconds.
@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select
+from sqlalchemy import Connection, Row, bindparam, case, insert, select
 
 from app.store.db import uuid7
 from app.store.db.dialect import upsert
@@ -94,11 +94,8 @@ class AuditRecord:
     times: int
 
 
-PRUNE_BATCH = 100  # rows removed in one write
-
 _a = audit.c
 _PAGE = select(audit).where(_a.id < bindparam("before")).order_by(_a.id.desc()).limit(bindparam("limit"))
-_OLDEST = select(_a.id).where(_a.id < bindparam("before")).order_by(_a.id).limit(PRUNE_BATCH)
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,14 +156,6 @@ def page(
     )
     rows = _PAGE.where(*(condition for given, condition in matches if given))
     return [_record(row) for row in connection.execute(rows, {"before": before or LAST_ID, "limit": limit})]
-
-
-def prune(connection: Connection, before: float) -> int:
-    """Remove up to PRUNE_BATCH entries from before this time; return their number."""
-    old = list(connection.execute(_OLDEST, {"before": uuid7.first_at(before)}).scalars())
-    if old:
-        connection.execute(delete(audit).where(_a.id.in_(old)))
-    return len(old)
 
 
 def _row(entry: Entry, last_at: float, times: int, once: str | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from app.mail.office365.bounces.lookup import may_suppress
 from app.mail.suppression import Bounce, SeenBy, comparable
 from app.mail.webhook.payload import DeliveryReport
 from app.store import email_counts
-from app.store.db.dialect import execute_many, upsert
+from app.store.db.dialect import execute_many, storable, upsert
 from app.store.db.writer import per_argument
 from app.store.keys import audit
 from app.store.keys.audit import Actor, AuditAction, Entry
@@ -169,13 +169,9 @@ def _row(found: Candidate, report: Report, now: float) -> dict[str, Any]:
         "state": report.state,
         "at": now,
         "network_id": found.network_id,
-        "code": _plain(cause.code),
-        "cause": _plain(cause.text),
+        "code": storable(cause.code),
+        "cause": storable(cause.text),
     }
-
-
-def _plain(text: str) -> str:
-    return text.encode("utf-8", "replace").decode().replace("\0", "")  # as every database takes it
 
 
 def _suppress(connection: Connection, bounces: Iterable[tuple[UUID, str, Cause]], batch: Reports) -> None:

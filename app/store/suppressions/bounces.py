@@ -1,4 +1,4 @@
-"""Record of bounces, in the transaction that stores them, and removal of those too old to count.
+"""Record of bounces, in the transaction that stores them.
 
 An address is suppressed when the emails to it that bounced within BOUNCE_WINDOW reach the threshold of the bounce
 (`Bounce.needed`). Several reports of one email count once, from an SMTP reply, a message trace or an NDR.
@@ -18,7 +18,6 @@ from app.store.suppressions import entries
 from app.store.suppressions.records import Suppression
 
 MAX_TEXT = 1000  # characters of the evidence
-PRUNE_BATCH = 100  # rows removed in one write
 NO_SUPPRESSION = 0.0  # lifetime, by the setting
 
 
@@ -40,14 +39,6 @@ _c = suppression_candidates.c
 _OF_ADDRESS = _c.address == bindparam("recipient")
 _COUNT = select(func.count()).where(_OF_ADDRESS, _c.at > bindparam("since"))
 _DELETE_COUNTED = delete(suppression_candidates).where(_OF_ADDRESS)
-_OLD = (
-    select(_c.address, _c.email_id)
-    .where(_c.at <= bindparam("before"))
-    .order_by(_c.at)
-    .limit(PRUNE_BATCH)
-    .with_for_update(skip_locked=True)
-)
-_DELETE = delete(suppression_candidates).where(_OF_ADDRESS, _c.email_id == bindparam("email"))
 
 
 def record_bounces(connection: Connection, reports: Sequence[BounceReport]) -> None:
@@ -59,13 +50,6 @@ def record_bounces(connection: Connection, reports: Sequence[BounceReport]) -> N
         new = [_suppression(address, report) for address, report in due.items()]
         entries.insert(connection, new, max(suppression.created_at for suppression in new))
         execute_many(connection, _DELETE_COUNTED, [{"recipient": address} for address in due])
-
-
-def prune(connection: Connection, now: float) -> int:
-    """Remove up to PRUNE_BATCH bounces older than BOUNCE_WINDOW at `now` (epoch seconds); return their number."""
-    rows = connection.execute(_OLD, {"before": now - BOUNCE_WINDOW}).all()
-    execute_many(connection, _DELETE, [{"recipient": row.address, "email": row.email_id} for row in rows])
-    return len(rows)
 
 
 def _is_due(connection: Connection, address: str, report: BounceReport) -> bool:

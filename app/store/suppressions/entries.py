@@ -21,7 +21,6 @@ from app.store.schema import suppressions
 from app.store.suppressions.records import Additions, Removals, Suppression
 
 MAX_AUDITED_IDS = 100  # in one entry of the audit
-PRUNE_BATCH = 100  # rows removed in one write
 
 _s = suppressions.c
 _NOW = bindparam("now", type_=Double)
@@ -33,13 +32,6 @@ _OF_ADDRESSES = select(suppressions).where(_s.address.in_(_ADDRESSES), VALID)
 _OF_IDS = select(suppressions).where(_s.id.in_(_IDS), VALID)
 _REMOVE = delete(suppressions).where(_s.id == bindparam("entry"))
 _REMOVE_EXPIRED = delete(suppressions).where(_s.address == bindparam("recipient"), _s.expires_at <= _NOW)
-_EXPIRED = (
-    select(_s.id)
-    .where(_s.expires_at <= _NOW)
-    .order_by(_s.expires_at)
-    .limit(PRUNE_BATCH)
-    .with_for_update(skip_locked=True)
-)
 
 
 @per_argument
@@ -126,13 +118,6 @@ def page(
     rows = connection.execute(statement.order_by(order).limit(limit + 1), {"now": now}).all()
     found = [_entry(row) for row in rows[:limit]]
     return found[::-1] if before else found, len(rows) > limit
-
-
-def prune(connection: Connection, now: float) -> int:
-    """Remove up to PRUNE_BATCH expired entries; return their number."""
-    old = [{"entry": id} for id in connection.execute(_EXPIRED, {"now": now}).scalars()]
-    execute_many(connection, _REMOVE, old)
-    return len(old)
 
 
 def _rows(connection: Connection, addresses: Sequence[str], now: float) -> Sequence[Row[*tuple[Any, ...]]]:

@@ -1,4 +1,4 @@
-"""Queues of webhook deliveries, one per endpoint: claim, settle, recover, replay, prune with the events.
+"""Queues of webhook deliveries, one per endpoint: claim, settle, recover, replay.
 
 Delivery is at least once, in order per subject. A claimed delivery is due again when its lease expires,
 so none is lost with the process that claimed it. Only the first pending delivery of a subject is claimed; the later
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import Connection, bindparam, func, literal_column, select, update
 
 from app.mail.webhook.rules import EventType
 from app.store.db.dialect import execute_many
@@ -23,7 +23,6 @@ from app.store.webhooks.records import ClaimedDelivery, DeliveryAttempt, Deliver
 
 SCAN_LIMIT = 256  # deliveries read in one claim, with the postponed ones
 BATCH_SIZE = 1000  # deliveries requeued in one transaction: accepts wait for it
-PRUNE_BATCH = 100  # rows removed in one transaction
 HISTORY_LENGTH = 20  # attempts stored of a delivery
 
 
@@ -120,8 +119,6 @@ _FAILED = (
     .with_for_update(skip_locked=True)
 )
 _ONE = select(_d.number).where(*_OF_EVENT)
-_OLDEST = select(_d.number, _d.event_id).order_by(_d.number).limit(PRUNE_BATCH)
-_OLD_EVENTS = select(_e.id).where(_e.id < bindparam("before")).order_by(_e.id).limit(PRUNE_BATCH)
 
 
 @per_argument
@@ -189,18 +186,6 @@ def replay_failed(connection: Connection, request: ReplayFailed) -> int:
         connection, _REPLAY, [{"webhook": request.webhook_id, "event": id, "next_at": request.now} for id in ids]
     )
     return len(ids)
-
-
-def prune(connection: Connection, before: float) -> int:
-    """Remove up to PRUNE_BATCH events of before this time (epoch seconds), and deliveries; return the larger number."""
-    first_kept = first_at(before)
-    old = [row.number for row in connection.execute(_OLDEST) if row.event_id < first_kept]
-    if old:
-        connection.execute(delete(webhook_deliveries).where(_d.number.in_(old)))
-    ids = list(connection.execute(_OLD_EVENTS, {"before": first_kept}).scalars())
-    if ids:
-        connection.execute(delete(webhook_events).where(_e.id.in_(ids)))
-    return max(len(old), len(ids))
 
 
 def parse_history(history: Sequence[Sequence[Any]]) -> tuple[DeliveryAttempt, ...]:

@@ -8,11 +8,10 @@ from app.mail.key_policy import RateLimit
 from app.mail.mailbox_health import Health, MailboxCondition
 from app.mail.message.message import OnUnknown
 from app.store import Store
-from app.store.keys import audit
 from app.store.keys.audit import Actor, AuditAction, CountedEntry, Entry
 from app.store.keys.records import Key, KeyRevision, Permission
 from app.store.mailboxes.records import HoldRequest
-from app.store.retention import RetentionCutoffs
+from app.store.retention import BATCH_SIZE, RetentionCutoffs
 from tests.contract.store.build import LOST, MAILBOX, NOW, POOL, accept, acceptance, claim, claim_one, settle
 
 BY = Actor("admin", UUID(int=5), "request-1")
@@ -88,7 +87,7 @@ async def test_the_audit_is_paged(store: Store) -> None:
 
 async def test_old_entries_are_removed(store: Store) -> None:
     """By the time of their first occurrence."""
-    for n in range(2 * audit.PRUNE_BATCH + 5):
+    for n in range(4 * BATCH_SIZE + 5):
         age = 10.0 if n % 100 else -10.0
         await store.record_refusals(
             [CountedEntry(Entry(NOW - age, BY, AuditAction.SEND_REFUSED, str(n), {}), NOW, 1, str(n))]
