@@ -136,7 +136,7 @@ class Store(AdminStore):
         idempotency: Idempotency | None = None,
         rate_limit: RateLimit | None = None,
     ) -> Accepted | IdempotencyConflict | RateLimited:
-        """Store the messages and the Idempotency-Key, and charge the API key's rate limit, in one commit.
+        """Store the messages and the Idempotency-Key, and count against the API key's rate limit, in one commit.
 
         All messages have the same API key; with `idempotency` there is at least one. Returns `Accepted` with their ids
         in order, or with those of the first request with this Idempotency-Key; `IdempotencyConflict` if that request

@@ -1,4 +1,4 @@
-"""Usage of the API keys' rate limits, charged in the transaction that stores the messages.
+"""Usage of the API keys' rate limits, counted in the transaction that stores the messages.
 
 A key's row is locked from the read to the end of the transaction, so that a limit is exact over all processes. Without
 a limit nothing is read or written here; with one, all units are counted, so that a limit added later includes the day
@@ -19,8 +19,8 @@ from app.store.schema import budgets
 
 
 @frozen
-class Charge:
-    """An amount that a key submits at `now` (epoch seconds)."""
+class Consumption:
+    """An amount that a key submits at `now` (epoch seconds), to be counted against its rate limit."""
 
     key_id: UUID
     rate_limit: RateLimit
@@ -29,8 +29,8 @@ class Charge:
 
 
 @frozen
-class ChargeOutcome:
-    """Usage of a key after a charge. `exceeded`: the window whose limit was reached, so nothing was charged."""
+class ConsumptionOutcome:
+    """Usage of a key afterwards. `exceeded`: the window whose limit was reached, so nothing was counted."""
 
     usage: Usage
     exceeded: Window | None
@@ -57,18 +57,18 @@ _KEEP = PreparedStatement(
 )
 
 
-def charge(connection: Connection, charges: Mapping[int, Charge]) -> dict[int, ChargeOutcome]:
-    """Charge in order; a charge that exceeds the limit of its key is not made."""
-    outcomes: dict[int, ChargeOutcome] = {}
-    for key_id in sorted({one.key_id for one in charges.values()}):  # one lock order everywhere: no deadlock
+def consume(connection: Connection, asked: Mapping[int, Consumption]) -> dict[int, ConsumptionOutcome]:
+    """Count the amounts in order; one that exceeds the limit of its key is not counted."""
+    outcomes: dict[int, ConsumptionOutcome] = {}
+    for key_id in sorted({consumption.key_id for consumption in asked.values()}):  # one lock order: no deadlock
         before = usage = _locked(connection, key_id)
-        for place, one in charges.items():
-            if one.key_id == key_id:
-                usage = usage.at(one.now)
-                exceeded = one.rate_limit.exceeded(usage, one.amount)
+        for place, consumption in asked.items():
+            if consumption.key_id == key_id:
+                usage = usage.at(consumption.now)
+                exceeded = consumption.rate_limit.exceeded(usage, consumption.amount)
                 if exceeded is None:
-                    usage = usage.plus(one.amount)
-                outcomes[place] = ChargeOutcome(usage, exceeded)
+                    usage = usage.plus(consumption.amount)
+                outcomes[place] = ConsumptionOutcome(usage, exceeded)
         if usage != before:
             _KEEP.run(connection, [{"api_key": key_id, **_row(usage)}])
     return outcomes

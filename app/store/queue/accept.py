@@ -1,8 +1,8 @@
-"""Stores accepted messages with recipients, content, Idempotency-Key, webhook events and the charge of the rate limit,
+"""Stores accepted messages with recipients, content, Idempotency-Key, webhook events and the usage of the rate limit,
 and cancels those they supersede, all in one commit.
 
 The primary key of the Idempotency-Key's row, written in the same transaction, rejects a second request with the same
-key, within a batch of requests and between processes. The API key's rate limit is charged only for what is stored. A
+key, within a batch of requests and between processes. Only what is stored counts against the API key's rate limit. A
 recipient on the suppression list is stored as suppressed; a message without others has ended.
 
 Of an API key's waiting messages of one pool with one `coalesce` value, the newest supersedes the others. It inherits
@@ -28,7 +28,7 @@ from app.store import email_counts
 from app.store.db.dialect import upsert
 from app.store.db.prepared import PreparedStatement
 from app.store.keys import rate_limits
-from app.store.keys.rate_limits import Charge
+from app.store.keys.rate_limits import Consumption
 from app.store.queue.fair_queue import LaneKey, assign_turns
 from app.store.schema import COALESCING, contents, idempotency, messages, recipients
 from app.store.suppressions import lookup
@@ -114,7 +114,7 @@ class Accepted:
 
 @frozen
 class RateLimited:
-    """Result of `Store.accept`: the API key's rate limit is exceeded in this window. Nothing was stored or charged."""
+    """Result of `Store.accept`: the API key's rate limit is exceeded in this window. Nothing was stored or counted."""
 
     usage: Usage
     window: Window
@@ -154,7 +154,7 @@ def amount_of(acceptances: Sequence[Acceptance]) -> Amount:
 def accept(connection: Connection, requests: Sequence[Request]) -> list[_Answer]:
     """Store the messages. A used Idempotency-Key stores nothing and returns the ids of its first request."""
     first = _store_keys(connection, [request for request in requests if request.idempotency])
-    answers = _charged(connection, requests, [_answer(request, first) for request in requests])
+    answers = _limited(connection, requests, [_answer(request, first) for request in requests])
     fresh = [
         acceptance
         for request, answer in zip(requests, answers, strict=True)
@@ -223,18 +223,18 @@ def _end(acceptance: Acceptance, suppressed: Mapping[str, Listing]) -> _End:
     return (Event.SUPPRESS, SUPPRESSED) if len(suppressed) == len(acceptance.message.envelope.rcpt_to) else None
 
 
-def _charged(connection: Connection, requests: Sequence[Request], answers: list[_Answer]) -> list[_Answer]:
-    """Charge the rate limits; return the answers, RateLimited where a limit is exceeded."""
-    charges = {
-        place: Charge(
+def _limited(connection: Connection, requests: Sequence[Request], answers: list[_Answer]) -> list[_Answer]:
+    """Count against the rate limits; return the answers, RateLimited where a limit is exceeded."""
+    asked_amounts = {
+        place: Consumption(
             asked.acceptances[0].key_id, asked.rate_limit, amount_of(asked.acceptances), asked.acceptances[0].created_at
         )
         for place, (asked, answer) in enumerate(zip(requests, answers, strict=True))
         if asked.rate_limit is not None and isinstance(answer, Accepted) and not answer.replayed
     }
-    if not charges:
+    if not asked_amounts:
         return answers
-    outcomes = rate_limits.charge(connection, charges)
+    outcomes = rate_limits.consume(connection, asked_amounts)
     overdrawn: dict[tuple[UUID, ...], _Answer] = {}
     for place, outcome in outcomes.items():
         ids = requests[place].ids
