@@ -23,7 +23,7 @@ from app.api.openapi.operation import ErrorFormat, OperationTag, RequiredPermiss
 from app.api.openapi.types import Timestamp, describe
 from app.api.problems.problem import InvalidKey, MissingKey, NotReady, Problem, RestrictedKey
 from app.mail.office365.fixes import SMTP_AUTH_ON
-from app.mail.outcome.steps import steps_of
+from app.mail.outcome.fix_steps import steps_of
 from app.mail.readiness import NO_DATABASE, STOPPING, Readiness, Status
 from app.metrics import CONTENT_TYPE
 from app.store import StoreError, StoreUnavailableError

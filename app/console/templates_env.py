@@ -14,7 +14,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.responses import Response
 
-from app.mail.outcome.steps import steps_of
+from app.mail.outcome.fix_steps import steps_of
 from app.mail.times import DAY, HOUR, MINUTE
 from app.store.read.backlog import COUNT_LIMIT
 from app.store.read.records import BoundedCount

@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 from app.doctor.finding import Finding, Step, failed, ok, warn
 from app.doctor.target import CheckTarget
 from app.mail.outcome.attempt import Failure, FailureKind
-from app.mail.outcome.steps import numbered
+from app.mail.outcome.fix_steps import numbered
 from app.mail.policy import WITHOUT_REPLY
 from app.mail.times import DAY, minute_text
 from app.smtp.handshake import TlsInfo

@@ -10,7 +10,7 @@ from app.doctor.finding import Finding, Step, failed
 from app.doctor.target import CheckTarget
 from app.mail.explain import fill_text
 from app.mail.outcome.attempt import LOGIN_PHASES, Failure, FailureKind, Phase, Reply
-from app.mail.outcome.steps import numbered, steps_of
+from app.mail.outcome.fix_steps import numbered, steps_of
 from app.mail.outcome.verdict import Explanation
 from app.mail.policy import explain_for_login, judge_failure, judge_reply
 

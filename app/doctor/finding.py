@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from app.mail.outcome.steps import steps_of
+from app.mail.outcome.fix_steps import steps_of
 from app.mail.safe_text import cut
 
 _MAX_TEXT = 2000  # characters

@@ -13,7 +13,7 @@ from app.doctor.token_claims import Claims
 from app.mail.explain import fill_text
 from app.mail.office365.graph import MAIL_PERMISSION, MAIL_ROLE, TRACE_PERMISSION, TRACE_PRINCIPAL
 from app.mail.outcome.attempt import Failure, FailureKind, Phase
-from app.mail.outcome.steps import numbered, steps_of
+from app.mail.outcome.fix_steps import numbered, steps_of
 from app.mail.outcome.verdict import Explanation
 from app.mail.policy import judge_failure
 from app.mail.times import HOUR, minute_text

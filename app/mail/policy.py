@@ -13,6 +13,7 @@ from app.mail import office365
 from app.mail.office365 import entra
 from app.mail.office365.fixes import ENABLE_SMTP, NOTHING
 from app.mail.outcome.attempt import Attempt, EnhancedStatus, Failure, FailureKind, Phase, Reply
+from app.mail.outcome.fix_steps import numbered
 from app.mail.outcome.rule import (
     ANY,
     AUTH,
@@ -30,7 +31,6 @@ from app.mail.outcome.rule import (
     host_rule,
     mailbox_rule,
 )
-from app.mail.outcome.steps import numbered
 from app.mail.outcome.verdict import Action, Confidence, Explanation, LoginMethod, Scope, Verdict
 
 _CODES_4 = range(400, 500)

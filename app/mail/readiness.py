@@ -12,7 +12,7 @@ from typing import Any
 
 from app.mail.explain import fill_placeholders
 from app.mail.mailbox_health import Health, MailboxCondition, as_of
-from app.mail.outcome.steps import steps_of
+from app.mail.outcome.fix_steps import steps_of
 from app.mail.outcome.verdict import Explanation
 
 

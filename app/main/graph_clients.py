@@ -8,12 +8,12 @@ from uuid import uuid4
 from app.clock import Clock
 from app.doctor.finding import Step
 from app.doctor.graph_access import GraphAnswer, GraphTarget
-from app.message_trace.client import GraphClient
 from app.message_trace.graph import GraphConnection, GraphError
-from app.message_trace.lease import LeasedReader
-from app.message_trace.mailbox import FIXES, INBOX, MailboxClient
+from app.message_trace.leased_reader import LeasedReader
+from app.message_trace.mailbox_client import FIXES, INBOX, MailboxClient
 from app.message_trace.ndr_reader import NdrReader
-from app.message_trace.reader import TraceConfig, TraceReader, domains_of
+from app.message_trace.trace_client import TraceClient
+from app.message_trace.trace_reader import TraceConfig, TraceReader, domains_of
 from app.oauth_factory import OAuthFactory
 from app.settings import MailboxSettings, Settings
 from app.settings.message_trace import ReportMailbox, TraceApp, report_mailboxes, trace_apps
@@ -93,8 +93,8 @@ def _scope(app: TraceApp, apps: Sequence[TraceApp]) -> Scope:
     )
 
 
-def _client(login: MailboxSettings, factory: OAuthFactory, clock: Clock) -> GraphClient:
-    return GraphClient(login.graph_url, factory.tokens(login), clock, tls.context(login.token_ca_file))
+def _client(login: MailboxSettings, factory: OAuthFactory, clock: Clock) -> TraceClient:
+    return TraceClient(login.graph_url, factory.tokens(login), clock, tls.context(login.token_ca_file))
 
 
 def _connection(

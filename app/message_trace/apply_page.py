@@ -15,7 +15,7 @@ from app.mail.delivery.matching import recipient_key
 from app.mail.delivery.states import DeliveryState, reported_state
 from app.mail.delivery.trace_row import TraceRow
 from app.mail.times import HOUR
-from app.message_trace.lease import LostReaderError
+from app.message_trace.leased_reader import LostReaderError
 from app.store.message_trace.apply import BATCH_SIZE
 from app.store.message_trace.records import Applied, Match, Reader, Report, Reports, Scope
 from app.store.message_trace_store import TraceStore
@@ -40,7 +40,7 @@ class PageProcessor:
     async def process(self, reader: Reader, rows: Sequence[TraceRow], service_time: float) -> None:
         """Apply the rows that are new or changed. Raises LostReaderError, StoreUnavailableError."""
         reports = [Report(row, reported_state(row.status, service_time - row.received_at)) for row in rows]
-        fresh = [one for one in reports if self._seen.get(_key(one.row), "") != one.state]
+        fresh = [report for report in reports if self._seen.get(_key(report.row), "") != report.state]
         for start in range(0, len(fresh), BATCH_SIZE):
             await self._apply(reader, fresh[start : start + BATCH_SIZE], service_time)
 

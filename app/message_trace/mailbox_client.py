@@ -81,12 +81,13 @@ class MailboxClient:
     async def _page(self, url: str) -> FolderPage:
         answer = await self._graph.get_json(url, _PREFER)
         value = answer.get("value")
-        found = [_message(one) for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+        documents = value if isinstance(value, list) else []
+        found = [_message(document) for document in documents if isinstance(document, dict)]
         following = answer.get("@odata.nextLink")
         link = following or answer.get("@odata.deltaLink")
         if not isinstance(link, str):
             raise GraphError("Microsoft Graph's page of a folder has no link.", transient=True)
-        return FolderPage([one for one in found if one is not None], link, more=following is not None)
+        return FolderPage([message for message in found if message is not None], link, more=following is not None)
 
 
 def _message(document: Mapping[str, Any]) -> FolderMessage | None:
@@ -101,7 +102,7 @@ def _fields(document: Mapping[str, Any]) -> Fields | None:
     fields = document.get(_HEADERS)
     if not isinstance(fields, list):
         return None
-    pairs = ((one.get("name"), one.get("value")) for one in fields if isinstance(one, dict))
+    pairs = ((field.get("name"), field.get("value")) for field in fields if isinstance(field, dict))
     return [(name, value) for name, value in pairs if isinstance(name, str) and isinstance(value, str)]
 
 

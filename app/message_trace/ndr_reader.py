@@ -29,9 +29,9 @@ from app.mail.suppression import SeenBy
 from app.message_trace import graph
 from app.message_trace.apply_page import report_applied
 from app.message_trace.graph import FORBIDDEN, GONE, NOT_FOUND, UNAUTHORIZED, GraphError
-from app.message_trace.lease import LeaseConfig, LeasedReader, LostReaderError
-from app.message_trace.mailbox import FILTER_LIMIT, INBOX, JUNK, Fields, FolderMessage, FolderPage, MailboxClient
-from app.message_trace.window import OVERLAP, SWEEP
+from app.message_trace.leased_reader import LeaseConfig, LeasedReader, LostReaderError
+from app.message_trace.mailbox_client import FILTER_LIMIT, INBOX, JUNK, Fields, FolderMessage, FolderPage, MailboxClient
+from app.message_trace.trace_window import OVERLAP, SWEEP
 from app.store.message_trace.apply import BATCH_SIZE
 from app.store.message_trace.records import (
     FolderProgress,
@@ -123,8 +123,8 @@ class NdrReader(LeasedReader):
     async def _read_again(self, reader: Reader, waiting: Sequence[WaitingReport]) -> tuple[WaitingReport, ...]:
         """Apply reports that waited; return those that still have to."""
         oldest = self._client.service_time() - WAIT_LIMIT
-        found = [await self._load(one) for one in waiting if one.received_at >= oldest]
-        return await self._apply(reader, [one for one in found if one is not None])
+        found = [await self._load(place) for place in waiting if place.received_at >= oldest]
+        return await self._apply(reader, [report for report in found if report is not None])
 
     async def _round(self, reader: Reader, progress: FolderProgress, link: str | None) -> None:
         """Read a folder to the end of a round: from the link, or, without one, the messages of the last days."""
@@ -156,7 +156,7 @@ class NdrReader(LeasedReader):
             page = await self._send(request)
             number += len(page.messages)
             new = await self._process(
-                reader, [one for one in page.messages if since is None or one.received_at >= since]
+                reader, [message for message in page.messages if since is None or message.received_at >= since]
             )
             progress = replace(progress, waiting=(*progress.waiting, *new)[-MAX_WAITING:])
             if not page.more and number >= limit:
@@ -177,8 +177,8 @@ class NdrReader(LeasedReader):
         found: list[_Found] = []
         for message in messages:
             if message.fields is None or is_candidate(message.fields):
-                one = await self._load(WaitingReport(message.id, message.received_at), message.fields)
-                found += [one] if one is not None else []
+                report = await self._load(WaitingReport(message.id, message.received_at), message.fields)
+                found += [report] if report is not None else []
         return await self._apply(reader, found)
 
     async def _load(self, place: WaitingReport, fields: Fields | None = None) -> _Found | None:
@@ -201,10 +201,10 @@ class NdrReader(LeasedReader):
 
     async def _apply(self, reader: Reader, found: Sequence[_Found]) -> tuple[WaitingReport, ...]:
         """Apply believed reports; return those that came before our own settlement."""
-        waiting = {one.place.id: one.place for one in found if one.report is None}
-        named = {one.report.message_id for one in found if one.report and one.report.message_id}
+        waiting = {entry.place.id: entry.place for entry in found if entry.report is None}
+        named = {entry.report.message_id for entry in found if entry.report and entry.report.message_id}
         sent = await self._store.sent_emails(named, self._scope) if named else ()
-        believed = [(one, row) for one in found for row in self._believed(one, sent)]
+        believed = [(entry, row) for entry in found for row in self._believed(entry, sent)]
         for start in range(0, len(believed), BATCH_SIZE):
             part = believed[start : start + BATCH_SIZE]
             rows = tuple(row for _, row in part)
@@ -212,9 +212,9 @@ class NdrReader(LeasedReader):
             if (applied := await self._store.apply(batch)) is None:
                 raise LostReaderError
             report_applied(applied, "non-delivery report")
-            for (one, _), match in zip(part, applied.matches, strict=True):
+            for (entry, _), match in zip(part, applied.matches, strict=True):
                 if match is Match.EARLY:
-                    waiting[one.place.id] = one.place
+                    waiting[entry.place.id] = entry.place
         return tuple(waiting.values())
 
     def _believed(self, found: _Found, sent: Collection[tuple[UUID, SentEmail]]) -> list[Report]:

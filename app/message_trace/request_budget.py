@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from app.clock import Clock
-from app.message_trace.lease import LostReaderError
+from app.message_trace.leased_reader import LostReaderError
 from app.store.message_trace.records import Progress, Reader
 from app.store.message_trace_store import TraceStore
 

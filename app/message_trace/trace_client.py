@@ -33,7 +33,7 @@ class Page:
     next_link: str | None
 
 
-class GraphClient:
+class TraceClient:
     """Client of one tenant. `base` is the address of Graph without a path."""
 
     def __init__(self, base: str, source: TokenSource, clock: Clock, trust: ssl.SSLContext) -> None:

@@ -18,13 +18,13 @@ from app.mail.delivery.bounce import Cause, cause_of
 from app.mail.delivery.states import DeliveryState
 from app.mail.delivery.trace_row import TraceRow
 from app.mail.times import HOUR
-from app.message_trace import graph, window
+from app.message_trace import graph, trace_window
 from app.message_trace.apply_page import PageProcessor
-from app.message_trace.budget import RequestBudget
-from app.message_trace.client import GraphClient, Page
 from app.message_trace.graph import GraphError
-from app.message_trace.lease import LeaseConfig, LeasedReader, LostReaderError
-from app.message_trace.window import TimeRange
+from app.message_trace.leased_reader import LeaseConfig, LeasedReader, LostReaderError
+from app.message_trace.request_budget import RequestBudget
+from app.message_trace.trace_client import Page, TraceClient
+from app.message_trace.trace_window import TimeRange
 from app.store.message_trace.records import Position, Progress, Reader, Scope, Unseen
 from app.store.message_trace_store import TraceStore
 from app.store.records import FIRST_ID
@@ -50,7 +50,7 @@ class TraceReader(LeasedReader):
         self,
         store: TraceStore,
         clock: Clock,
-        client: GraphClient,
+        client: TraceClient,
         config: TraceConfig,
         replica: UUID,
         lease: LeaseConfig | None = None,
@@ -84,10 +84,10 @@ class TraceReader(LeasedReader):
         if position.watermark is None:  # the answer tells Microsoft's time, which the range needs
             await self._request(reader, lambda: self._client.first_page(f"messageId eq '<{self._replica}>'"))
         now = self._client.service_time() - 1.0  # a range in the future is refused
-        for times in window.pass_ranges(await self._watermark(position, now), now):
+        for times in trace_window.pass_ranges(await self._watermark(position, now), now):
             await self._read(reader, times)
             position = await self._progress(position, Progress(reader, watermark=times.end))
-        if (older := window.sweep_range(position.swept_at, now)) is not None:
+        if (older := trace_window.sweep_range(position.swept_at, now)) is not None:
             await self._read(reader, older)
             position = await self._progress(position, Progress(reader, swept_at=now))
         await self._mark_unseen(reader, now)
@@ -95,11 +95,11 @@ class TraceReader(LeasedReader):
     async def _watermark(self, position: Position, now: float) -> float:
         if position.watermark is not None:
             return position.watermark
-        return window.first_watermark(now, await self._store.oldest_unknown())
+        return trace_window.first_watermark(now, await self._store.oldest_unknown())
 
     async def _mark_unseen(self, reader: Reader, now: float) -> None:
         """Explain, or send again, what the trace should contain. `now`: by Microsoft's clock, as ours may be wrong."""
-        since, before = now - window.MAX_AGE + window.OVERLAP, now - self._config.settle_hours * HOUR
+        since, before = now - trace_window.MAX_AGE + trace_window.OVERLAP, now - self._config.settle_hours * HOUR
         request = Unseen(reader, self._config.scope, since, before, self._clock.now(), FIRST_ID)
         found = await self._store.mark_unseen(request)
         if found.explained:
@@ -120,7 +120,7 @@ class TraceReader(LeasedReader):
 
     async def _read(self, reader: Reader, times: TimeRange) -> None:
         """Read all rows of a range. Raises GraphError: some were not read."""
-        for asked in window.filters(times, self._config.scope.own_domains):
+        for asked in trace_window.filters(times, self._config.scope.own_domains):
             send: Callable[[], Awaitable[Page]] | None = partial(self._client.first_page, asked)
             while send is not None:
                 page = await self._request(reader, send)

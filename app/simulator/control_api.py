@@ -11,11 +11,11 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
 from app.simulator.accounts import Account
+from app.simulator.dependencies import Sim, message_of
 from app.simulator.faults.fault import fault_to_json, parse_fault
 from app.simulator.faults.script import ScriptedFault
 from app.simulator.inbox import inbox
 from app.simulator.message_view import details, summary
-from app.simulator.requests import Sim, message_of
 from app.simulator.server import Simulator
 from app.simulator.trace import MessageTrace, fate_routes
 

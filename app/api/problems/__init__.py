@@ -1,0 +1,1 @@
+"""Error responses of the API, by subject."""

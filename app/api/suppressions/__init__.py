@@ -1,0 +1,1 @@
+"""Routes under /suppressions: addresses to which no email is sent."""

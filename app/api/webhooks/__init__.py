@@ -1,0 +1,1 @@
+"""Routes under /webhooks: endpoints, their events and the attempts to deliver them."""

@@ -11,7 +11,7 @@ from app.doctor.domain.dns_client import DnsClient, DnsTimeoutError, NxDomainErr
 from app.doctor.domain.spf import MAX_LOOKUPS, Spf, evaluate_spf
 from app.doctor.finding import Finding, Step, failed, ok, skipped, warn
 from app.doctor.target import CheckTarget
-from app.mail.outcome.steps import numbered
+from app.mail.outcome.fix_steps import numbered
 
 _QUERY_TIMEOUT = 5.0  # seconds
 _MAX_DOMAINS = 5  # of one mailbox, and at the same time

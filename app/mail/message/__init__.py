@@ -1,3 +1,3 @@
-"""Email messages: values (`message`), addresses (`address`), header fields, MIME, and rendering as RFC 5322 bytes
-(`compose`); parsers of their parts (`stored_parts`), of encoded words and of HTML.
+"""Email messages: values and their composition as RFC 5322 bytes (`message`), addresses, header fields, inline files,
+parsers of their parts (`stored_parts`) and of HTML (`html_to_text`).
 """

@@ -7,7 +7,7 @@ Codes with a hyphen are local causes. `app.mail.policy` applies the rows.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from app.mail.outcome.steps import numbered
+from app.mail.outcome.fix_steps import numbered
 from app.mail.outcome.verdict import Explanation
 
 _CODES = "learn.microsoft.com/entra/identity-platform/reference-error-codes"

@@ -1,6 +1,6 @@
 """Fixes, single steps and commands that several rules share, for an administrator without experience of PowerShell."""
 
-from app.mail.outcome.steps import numbered
+from app.mail.outcome.fix_steps import numbered
 
 
 def powershell(*commands: str) -> str:

@@ -17,8 +17,8 @@ from app.mail.office365.fixes import (
     SMTP_AUTH_ON,
     powershell,
 )
+from app.mail.outcome.fix_steps import numbered
 from app.mail.outcome.rule import AUTH, REFUSALS, TRANSACTION, Rule, enhanced, mailbox_rule
-from app.mail.outcome.steps import numbered
 from app.mail.outcome.verdict import Confidence, Explanation, LoginMethod, Scope
 from app.mail.times import MINUTE
 

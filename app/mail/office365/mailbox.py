@@ -9,6 +9,7 @@ from app.mail.office365 import sources
 from app.mail.office365.fixes import RUN_GRANT, UNBLOCK, powershell
 from app.mail.office365.limits import RECIPIENTS_PER_DAY
 from app.mail.outcome.attempt import Phase
+from app.mail.outcome.fix_steps import numbered
 from app.mail.outcome.rule import (
     MESSAGE,
     REFUSALS,
@@ -19,7 +20,6 @@ from app.mail.outcome.rule import (
     mailbox_rule,
     tenant_rule,
 )
-from app.mail.outcome.steps import numbered
 from app.mail.outcome.verdict import Confidence, Explanation, LoginMethod
 from app.mail.times import DAY, HOUR, MINUTE
 

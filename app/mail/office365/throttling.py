@@ -4,8 +4,8 @@ from functools import partial
 
 from app.mail.office365 import sources
 from app.mail.office365.fixes import powershell
+from app.mail.outcome.fix_steps import numbered
 from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, enhanced, mailbox_rule
-from app.mail.outcome.steps import numbered
 from app.mail.outcome.verdict import Confidence
 from app.mail.times import DAY
 

@@ -1,3 +1,3 @@
 """Delivery attempts and SMTP replies (`attempt`), verdicts (`verdict`), policy rules (`rule`), and the steps of their
-fixes (`steps`).
+fixes (`fix_steps`).
 """

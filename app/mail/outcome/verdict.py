@@ -14,7 +14,7 @@ class Action(StrEnum):
 
 
 class Scope(StrEnum):
-    """Scope of a problem. From MAILBOX up the message is not charged; it waits (design guarantee 3)."""
+    """Scope of a problem. From MAILBOX up the message waits, without using up an attempt (design guarantee 3)."""
 
     RECIPIENT = "recipient"
     MESSAGE = "message"

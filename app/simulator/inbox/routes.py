@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.simulator.dependencies import Sim, message_of
 from app.simulator.message_view import body, details, parse, summary
 from app.simulator.recorder import ReceivedMessage
-from app.simulator.requests import Sim, message_of
 
 REFRESH_INTERVAL = 3  # seconds
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.simulator.trace.fates import Fate, Step
-from app.simulator.trace.model import TraceModel
+from app.simulator.trace.tenant_trace import TenantTrace
 
 routes = APIRouter()
 
@@ -31,14 +31,14 @@ class RecipientFate(BaseModel):
     steps: tuple[FateStep, ...]
 
 
-def _trace(request: Request) -> TraceModel:
-    trace: TraceModel | None = request.app.state.trace
+def _trace(request: Request) -> TenantTrace:
+    trace: TenantTrace | None = request.app.state.trace
     if trace is None:
         raise HTTPException(404, "Microsoft Graph is not simulated here. Start `postern simulate --graph`.")
     return trace
 
 
-Trace = Annotated[TraceModel, Depends(_trace)]
+Trace = Annotated[TenantTrace, Depends(_trace)]
 
 
 @routes.get("/fates")

@@ -13,8 +13,8 @@ from app.simulator.recorder import ReceivedMessage
 from app.simulator.trace.errors import GraphError, ScriptedErrors
 from app.simulator.trace.fates import Step, fate_of
 from app.simulator.trace.folder import Change, Cursor, Folder, FolderItem
-from app.simulator.trace.model import TraceModel
 from app.simulator.trace.ndr import report
+from app.simulator.trace.tenant_trace import TenantTrace
 
 INBOX, JUNK = "inbox", "junkemail"
 DEFAULT_PAGE_SIZE = 10  # of Graph
@@ -36,7 +36,7 @@ class Mailboxes:
     they are selected. `referenced`: the header of a report names the message. `broken`: ids that are answered 500.
     """
 
-    def __init__(self, model: TraceModel) -> None:
+    def __init__(self, model: TenantTrace) -> None:
         self.delay = 0.0
         self.reports_to = INBOX
         self.referenced = True

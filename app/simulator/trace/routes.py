@@ -13,15 +13,15 @@ from fastapi.responses import JSONResponse
 from app.simulator.trace import mailbox_routes
 from app.simulator.trace.errors import GraphError
 from app.simulator.trace.mailboxes import Mailboxes
-from app.simulator.trace.model import TraceModel
 from app.simulator.trace.odata import FilterError
+from app.simulator.trace.tenant_trace import TenantTrace
 
 BASE = "/v1.0/admin/exchange/tracing/messageTraces"
 _DEFAULT_TOP, _MAX_TOP = 1000, 5000
 _routes = APIRouter()
 
 
-def application(model: TraceModel, mailboxes: Mailboxes) -> FastAPI:
+def application(model: TenantTrace, mailboxes: Mailboxes) -> FastAPI:
     """Return the application of one tenant."""
     app = FastAPI(title="Postern's Graph simulator")
     app.state.model, app.state.mailboxes = model, mailboxes
@@ -40,12 +40,12 @@ def application(model: TraceModel, mailboxes: Mailboxes) -> FastAPI:
     return app
 
 
-def _model(request: Request) -> TraceModel:
-    model: TraceModel = request.app.state.model
+def _model(request: Request) -> TenantTrace:
+    model: TenantTrace = request.app.state.model
     return model
 
 
-Model = Annotated[TraceModel, Depends(_model)]
+Model = Annotated[TenantTrace, Depends(_model)]
 
 
 def _refused(request: Request, error: Exception) -> JSONResponse:

@@ -7,11 +7,11 @@ from app.mail.office365.graph import TRACE_PERMISSION
 from app.simulator.entra import Entra
 from app.simulator.server import Simulator
 from app.simulator.trace.mailboxes import Mailboxes
-from app.simulator.trace.model import TraceModel
 from app.simulator.trace.routes import application
+from app.simulator.trace.tenant_trace import TenantTrace
 
 
-class MessageTrace(TraceModel):
+class MessageTrace(TenantTrace):
     """Message trace, and `mailboxes`, on HTTPS."""
 
     def __init__(self, simulator: Simulator, entra: Entra) -> None:

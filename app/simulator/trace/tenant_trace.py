@@ -15,7 +15,7 @@ from app.simulator.trace.rows import TraceRow, rows_at
 from app.simulator.trace.throttle import Throttle, TraceRequest
 
 
-class TraceModel:
+class TenantTrace:
     """Trace of one tenant. `delay`: seconds after which a row appears; `ahead`: of the service's clock."""
 
     def __init__(self, simulator: Simulator, entra: Entra) -> None:

@@ -1,0 +1,1 @@
+"""API keys, usage of their rate limits, ended sessions of the console, and the audit."""

@@ -1,0 +1,1 @@
+"""Mailboxes: their conditions, the replicas that own them, and the daily quota of a tenant."""

@@ -1,0 +1,1 @@
+"""Suppression list: its entries, bounces that are counted, and the lookup of recipients."""

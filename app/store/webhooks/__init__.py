@@ -1,0 +1,1 @@
+"""Webhook endpoints, the outbox of their events, and the queues of deliveries."""

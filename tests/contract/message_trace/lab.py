@@ -13,12 +13,12 @@ from app.clock import Clock
 from app.mail.message.message import OnUnknown
 from app.mail.outcome.attempt import Attempt
 from app.mail.webhook.rules import EventType
-from app.message_trace.client import GraphClient
 from app.message_trace.graph import GraphConnection
-from app.message_trace.lease import LeaseConfig, LeasedReader
-from app.message_trace.mailbox import MailboxClient
+from app.message_trace.leased_reader import LeaseConfig, LeasedReader
+from app.message_trace.mailbox_client import MailboxClient
 from app.message_trace.ndr_reader import NdrReader
-from app.message_trace.reader import TraceConfig, TraceReader
+from app.message_trace.trace_client import TraceClient
+from app.message_trace.trace_reader import TraceConfig, TraceReader
 from app.simulator.entra import TENANT
 from app.simulator.trace import MessageTrace, TraceRow
 from app.smtp import tls
@@ -48,7 +48,7 @@ class Lab:
     clock: JumpingClock
     folder: Path
     tokens: TokenSource
-    clients: list[GraphClient | MailboxClient] = field(
+    clients: list[TraceClient | MailboxClient] = field(
         default_factory=list
     )  # closed at the end, because a killed reader closes none
 
@@ -87,7 +87,7 @@ class Lab:
     def reader(self, store: Store | None = None, clock: Clock | None = None, scope: Scope | None = None) -> TraceReader:
         """Return a reader of a replica of its own."""
         clock = clock or self.clock
-        client = GraphClient(self.trace.url, self.tokens, clock, tls.context(self.folder / "ca.pem"))
+        client = TraceClient(self.trace.url, self.tokens, clock, tls.context(self.folder / "ca.pem"))
         self.clients.append(client)
         config = TraceConfig(TENANT, scope or SCOPE, 24.0)
         return TraceReader((store or self.store).traces, clock, client, config, uuid4(), LEASE)

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from app.mail.lifecycle import MessageState
-from app.message_trace.mailbox import FILTER_LIMIT
+from app.message_trace.mailbox_client import FILTER_LIMIT
 from app.store.message_trace.records import FolderProgress, HoldRequest
 from tests.clock import autojump
 from tests.contract.message_trace.lab import Lab, lab, running

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.mail.outcome.steps import numbered, steps_of
+from app.mail.outcome.fix_steps import numbered, steps_of
 
 
 @pytest.mark.parametrize(

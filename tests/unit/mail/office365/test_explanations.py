@@ -7,8 +7,8 @@ import pytest
 from app.mail import explain, lifecycle, policy
 from app.mail.office365 import entra, sources
 from app.mail.office365.bounces import lookup
+from app.mail.outcome.fix_steps import steps_of
 from app.mail.outcome.rule import Rule
-from app.mail.outcome.steps import steps_of
 from app.mail.outcome.verdict import Confidence, Explanation, LoginMethod
 
 EXPLANATIONS = [(rule.name, rule.explanation) for rule in policy.RULES]
