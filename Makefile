@@ -55,11 +55,10 @@ test: $(READY) ## run all tests that need no other server
 test-postgres: $(READY) ## run the store tests on PostgreSQL (must be installed; POSTGRES_BIN: its folder)
 	@$(BIN)/pytest tests/contract/store --postgres -n 2 --dist worksteal -q $(ARGS)
 
-# tests/sdks/test_events.py has a Postern of its own, without a gateway: `make sdks` runs it.
 gateways: $(READY) ## run the gateway, API and SDK tests through nginx and Caddy (must be installed; 5 min)
 	@$(BIN)/pytest tests/gateway -n 2 --dist loadfile -q $(ARGS)
 	@for kind in nginx caddy; do GATEWAY=$$kind $(BIN)/pytest -n 2 --dist worksteal -q $(ARGS) \
-		tests/contract/api tests/contract/service/test_resend_sdk.py tests/sdks --ignore=tests/sdks/test_events.py || exit 1; done
+		tests/contract/api tests/contract/service/test_resend_sdk.py tests/sdks || exit 1; done
 
 check: $(READY) ## check format, lint, types, import contracts and documentation; run the fast tests (1 min)
 	@$(MAKE) --no-print-directory -j 2 check-code check-tests

@@ -1,5 +1,5 @@
-"""Test folders that run only if they are named, the option for their short form, the profile of Hypothesis, the
-authorities that clients trust, and what each test sets back."""
+"""Test folders that run only if they are named, the option for their short form, the tests that run without a gateway
+alone, the profile of Hypothesis, the authorities that clients trust, and what each test sets back."""
 
 import os
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import trustme
 from hypothesis import HealthCheck, settings
 
 from app import logs
+from tests.gateway.gateways import requested
 
 HERE = Path(__file__).parent
 # They need servers, registries or a long time: `make crash`, `make replicas` and so on name them, or a path in them.
@@ -46,6 +47,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Ignore those folders unless one of them, or a path in it, was named."""
     suite = next((HERE / name for name in NAMED if collection_path.is_relative_to(HERE / name)), None)
     return None if suite is None or _is_named(config, suite) else True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests that are marked as direct if GATEWAY is set."""
+    kind = requested()
+    for item in items:
+        if kind is not None and (mark := item.get_closest_marker("direct")):
+            why, *kinds = mark.args
+            if not kinds or kind in kinds:
+                item.add_marker(pytest.mark.skip(reason=f"{kind}: {why}"))
 
 
 def _is_named(config: pytest.Config, suite: Path) -> bool:

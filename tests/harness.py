@@ -1,6 +1,7 @@
 """Simulator with a Postern in front of it on loopback, and an HTTP client with its key.
 
-With GATEWAY=nginx or GATEWAY=caddy in the environment callers connect through that gateway (tests/gateway).
+With GATEWAY=nginx or GATEWAY=caddy in the environment callers connect through that gateway (tests/gateway), but not in
+virtual time, which does not wait for another process.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from app.relay.coordinator import HeartbeatConfig
 from app.relay.mailbox import Mailbox
 from app.settings import Settings
 from app.simulator import Account, Simulator
+from tests.clock import AutojumpLoop
 from tests.gateway.gateways import gateway, requested
 from tests.waiting import WAIT_TIMEOUT, until
 
@@ -119,6 +121,8 @@ async def open_harness(
         with ExitStack() as stack:
             url, environment, trust = postern.url, dict[str, str](), ssl.create_default_context()
             if kind := requested():
+                if isinstance(asyncio.get_running_loop(), AutojumpLoop):
+                    raise RuntimeError(f"Virtual time does not wait for {kind}: mark the test as direct.")
                 opening = gateway(kind, int(url.rpartition(":")[2]))
                 proxy = await asyncio.to_thread(stack.enter_context, opening)
                 url, environment, trust = proxy.url, proxy.environment, proxy.trust()

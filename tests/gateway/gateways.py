@@ -165,8 +165,9 @@ def _caddy(folder: Path, port: int, upstreams: Sequence[int], parts: Sequence[st
     text, given = (DEPLOY / "caddy" / "Caddyfile").read_text("utf-8"), "\tadmin off\n"
     assert given in text
     file = folder / "Caddyfile"
-    # else it installs an authority of its own, for localhost, into the trust store of this machine at each start
-    file.write_text(text.replace(given, f"{given}\tskip_install_trust\n"))
+    # else it listens on every address, of which any can have the port in use, and installs an authority of its own, for
+    # localhost, into the trust store of this machine at each start
+    file.write_text(text.replace(given, f"{given}\tdefault_bind 127.0.0.1\n\tskip_install_trust\n"))
     return [str(installed("caddy")), "run", "--adapter", "caddyfile", "--config", str(file)], environment
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.clock import autojump
 from tests.contract.message_trace.test_events import BOUNCED, DELAYED, DELIVERED
 from tests.contract.message_trace.world import HOUR, TRACE_WAIT, world
@@ -13,6 +15,8 @@ from tests.sdks.registry import node, output, python, run
 from tests.waiting import until
 from tests.webhooks.listen import listen
 from tests.webhooks.receiver import Got, Receiver
+
+pytestmark = pytest.mark.direct("virtual time does not wait for another process, and events pass no gateway")
 
 SUPPRESSED = "email.suppressed"
 # The members of an event are those of the type, and more: so no literal of the type, whose members have to be exact.

@@ -8,16 +8,6 @@ from tests.contract.api.server import ApiServer, open_server
 from tests.gateway.gateways import requested, trust_for_all_clients
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests that are marked as direct if GATEWAY is set."""
-    kind = requested()
-    for item in items:
-        if kind is not None and (mark := item.get_closest_marker("direct")):
-            why, *kinds = mark.args
-            if not kinds or kind in kinds:
-                item.add_marker(pytest.mark.skip(reason=f"{kind}: {why}"))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def trusted() -> None:
     """Make every client of the run trust the gateway's authority."""
