@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app import logs, metrics
@@ -39,15 +39,21 @@ _GONE = 410
 class EndpointState:
     """State of one endpoint in this process. During a pause its deliveries wait without an attempt."""
 
-    in_flight: int = 0  # attempts under way
+    leases: list[float] = field(default_factory=list)  # ends of the leases of attempts under way, epoch seconds
     failing: bool = False  # the last attempt failed: one at a time until one succeeds
     failures: int = 0  # consecutive attempts that found it unreachable or overloaded
     paused_until: float = 0.0  # epoch seconds
 
     def capacity(self, now: float) -> int:
-        """Return how many deliveries to claim; a larger claim costs one commit as well."""
+        """Return how many deliveries to claim; a larger claim costs one commit as well.
+
+        It is 0 while a lease of an attempt under way has expired, as after the wall clock was set ahead: the claim
+        would include its delivery, and the event would be sent twice.
+        """
         limit = 1 if self.failing else CLAIM_BATCH
-        return 0 if now < self.paused_until or self.in_flight > limit // 2 else limit - self.in_flight
+        if now < self.paused_until or len(self.leases) > limit // 2 or any(end <= now for end in self.leases):
+            return 0
+        return limit - len(self.leases)
 
     def record_result(self, response: "WebhookResponse", now: float) -> None:
         """Update the state from one response."""
@@ -122,13 +128,18 @@ class WebhookDispatcher:
             return
         lease_until = now + LEASE_SECONDS * self._clock.speed
         for due in await self._store.claim_deliveries(webhook.id, limit, now, lease_until):
-            endpoint.in_flight += 1
-            task = asyncio.create_task(self._attempt(webhook, sender, endpoint, due))
+            endpoint.leases.append(lease_until)
+            task = asyncio.create_task(self._attempt(webhook, sender, endpoint, due, lease_until))
             self._attempts.add(task)
             task.add_done_callback(self._attempts.discard)
 
     async def _attempt(
-        self, webhook: Webhook, sender: "WebhookSender", endpoint: EndpointState, due: ClaimedDelivery
+        self,
+        webhook: Webhook,
+        sender: "WebhookSender",
+        endpoint: EndpointState,
+        due: ClaimedDelivery,
+        lease_until: float,
     ) -> None:
         started = self._clock.monotonic()
         try:
@@ -143,7 +154,7 @@ class WebhookDispatcher:
         except Exception as error:  # a bug costs this event one lease, not the loop
             logs.crashed(f"webhook delivery {due.event_id}", error)
         finally:
-            endpoint.in_flight -= 1
+            endpoint.leases.remove(lease_until)
             if endpoint.capacity(self._clock.now()):
                 self._wake.set()
 

@@ -9,6 +9,7 @@ from app.mail.webhook.rules import RETRY_DELAYS
 from app.store.webhooks.records import Secret, Webhook
 from tests.clock import JumpingClock, LoopClock, advance, autojump
 from tests.harness import Harness
+from tests.waiting import until
 from tests.webhooks.conftest import Open
 from tests.webhooks.listen import ask, events_of, listen, settled, statuses, verify
 from tests.webhooks.receiver import Got, Receiver, Reply
@@ -241,3 +242,21 @@ async def test_pending_events_are_delivered_after_a_restart(new_harness: Open) -
         async with new_harness():
             await receiver.until(lambda: bool(receiver.taken), 20)
         assert receiver.types == {str(id): ["email.sent"]}
+
+
+@autojump
+async def test_a_clock_set_ahead_repeats_no_attempt_under_way(new_harness: Open) -> None:
+    """Its lease has expired, but its result counts. Later events follow it."""
+    clock = JumpingClock()
+    async with new_harness(clock) as harness, Receiver() as receiver:
+        receiver.gate = asyncio.Event()
+        made = await listen(harness, receiver.url, "email.sent")
+        await harness.post()
+        await until(lambda: receiver.inside == 1 or None)
+        clock.jump(3600)
+        await harness.post()
+        await clock.advance(10)
+        assert receiver.inside == 1
+        receiver.gate.set()
+        await statuses(harness, made["id"], success=2)
+        assert len(receiver.got) == 2
