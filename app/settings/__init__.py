@@ -77,7 +77,7 @@ class _Sourced(BaseSettings):
 class CallerSettings(_Sourced):
     """Settings of a caller: `postern send`."""
 
-    api_key: Annotated[SecretStr | None, AfterValidator(validators.api_key)] = None
+    api_key: Annotated[SecretStr, AfterValidator(validators.api_key)] | None = None
 
 
 class StoreSettings(_Sourced):
@@ -117,7 +117,7 @@ class Settings(StoreSettings, MailboxSettings, GraphAppSettings):
     senders: Annotated[tuple[str, ...], NoDecode, BeforeValidator(validators.patterns)] = Field(
         (), description="Senders it may send as, as patterns with commas: `*@contoso.com`. By default itself alone."
     )
-    default_sender: Annotated[str | None, AfterValidator(validators.sender)] = Field(
+    default_sender: Annotated[str, AfterValidator(validators.sender)] | None = Field(
         None, description="`From` of a message without one."
     )
     tenant_recipients_per_day: Annotated[int, Field(ge=1)] | None = Field(
@@ -141,15 +141,15 @@ class Settings(StoreSettings, MailboxSettings, GraphAppSettings):
         description="Refuse emails with unknown members (422) for every API key, as for a key that is `strict`; else "
         "they are ignored with a warning.",
     )
-    api_key: Annotated[SecretStr | None, AfterValidator(validators.api_key)] = Field(
+    api_key: Annotated[SecretStr, AfterValidator(validators.api_key)] | None = Field(
         None,
         description="An API key with full access, at least 16 characters; another value replaces it at the next start.",
     )
-    console_password: Annotated[SecretStr | None, AfterValidator(validators.console_password)] = Field(
+    console_password: Annotated[SecretStr, AfterValidator(validators.console_password)] | None = Field(
         None,
         description="Password of the operators' pages at `/console`, 12 characters or more; without it there are none.",
     )
-    console_read_password: Annotated[SecretStr | None, AfterValidator(validators.console_password)] = Field(
+    console_read_password: Annotated[SecretStr, AfterValidator(validators.console_password)] | None = Field(
         None,
         description="Another password of `/console`, for people who may read everything there and change nothing.",
     )

@@ -69,39 +69,33 @@ CLOUDS = {
 _WORLDWIDE = CLOUDS["worldwide"]
 
 
-def check_tenant(value: str | None) -> str | None:
+def _tenant(value: str) -> str:
     """Return the Directory (tenant) ID. Raises a setting error."""
-    if value is None or _GUID.fullmatch(value) or _DOMAIN.fullmatch(value):
+    if _GUID.fullmatch(value) or _DOMAIN.fullmatch(value):
         return value
     what = "is for users of any organization" if value.lower() in _MULTI_TENANT else "is neither an id nor a domain"
-    raise setting_error(None, what, "Give the Directory (tenant) ID of the app's Overview at " + _ENTRA)
+    raise setting_error(what, "Give the Directory (tenant) ID of the app's Overview at " + _ENTRA)
 
 
-def check_client(value: str | None) -> str | None:
+def _client(value: str) -> str:
     """Return the Application (client) ID. Raises a setting error."""
-    if value is None or _GUID.fullmatch(value):
+    if _GUID.fullmatch(value):
         return value
-    raise setting_error(None, "is no id", "Give the Application (client) ID of the app's Overview at " + _ENTRA)
+    raise setting_error("is no id", "Give the Application (client) ID of the app's Overview at " + _ENTRA)
 
 
-def check_client_secret(value: Any) -> Any:
+def _client_secret(value: SecretStr) -> SecretStr:
     """Refuse the secret's id, which Entra ID shows in the column beside the secret."""
-    if value is not None and _GUID.fullmatch(value.get_secret_value()):
-        raise setting_error(None, "is the secret's id", "Give its Value, which is shown only once, when it is made")
+    if _GUID.fullmatch(value.get_secret_value()):
+        raise setting_error("is the secret's id", "Give its Value, which is shown only once, when it is made")
     return value
 
 
-def _readable(value: Path | None) -> Path | None:
-    if value is None:
-        return value
+def _readable(value: Path) -> Path:
     if "-----BEGIN" in str(value):  # checked first: some systems report a path that is too long, with its text
-        raise setting_error(
-            None, "holds the certificate itself", "Give the path of the file here, without _FILE", hide=True
-        )
+        raise setting_error("holds the certificate itself", "Give the path of the file here, without _FILE", hide=True)
     if not os.path.isfile(value):  # False also for a value that cannot be a path
-        raise setting_error(
-            None, "is not a file that can be read", "Give the path of the file, readable for Postern's user"
-        )
+        raise setting_error("is not a file that can be read", "Give the path of the file, readable for Postern's user")
     return value
 
 
@@ -116,19 +110,17 @@ def _graph(value: str) -> str:
 def _base_url(value: str, what: str, example: str) -> str:
     parts = urlsplit(value)
     if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.username is not None:
-        raise setting_error(None, what, f"Give https:// and the host alone: {example}")
+        raise setting_error(what, f"Give https:// and the host alone: {example}")
     return value.rstrip("/")
 
 
 def _scope(value: str) -> str:
     if urlsplit(value).hostname == "graph.microsoft.com":
         raise setting_error(
-            None, "is for Microsoft Graph, and Exchange refuses such a token", f"Give {_WORLDWIDE.token_scope}"
+            "is for Microsoft Graph, and Exchange refuses such a token", f"Give {_WORLDWIDE.token_scope}"
         )
     if not value.startswith("https://") or not value.endswith("/.default"):
-        raise setting_error(
-            None, "is no scope for an app", f"Give one that ends with /.default: {_WORLDWIDE.token_scope}"
-        )
+        raise setting_error("is no scope for an app", f"Give one that ends with /.default: {_WORLDWIDE.token_scope}")
     return value
 
 
@@ -137,33 +129,33 @@ def _kept(value: Any, validate: Any) -> Any:
     return value if isinstance(value, FileSecret) else validate(value)
 
 
-Secret = Annotated[SecretStr | None, WrapValidator(_kept)]
-ClientSecret = Annotated[Secret, AfterValidator(check_client_secret)]
-TenantId = Annotated[str | None, AfterValidator(check_tenant)]
-ClientId = Annotated[str | None, AfterValidator(check_client)]
-ReadableFile = Annotated[Path | None, AfterValidator(_readable)]
+Secret = Annotated[SecretStr, WrapValidator(_kept)]
+ClientSecret = Annotated[Secret, AfterValidator(_client_secret)]
+TenantId = Annotated[str, AfterValidator(_tenant)]
+ClientId = Annotated[str, AfterValidator(_client)]
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
 
 
 class CredentialSettings(BaseModel):
     """Fields for the login of one mailbox."""
 
-    password: Secret = Field(None, description="Its password or App Password (AUTH LOGIN).")
-    tenant_id: TenantId = Field(None, description="OAuth 2.0: the Directory (tenant) ID.")
-    client_id: ClientId = Field(
+    password: Secret | None = Field(None, description="Its password or App Password (AUTH LOGIN).")
+    tenant_id: TenantId | None = Field(None, description="OAuth 2.0: the Directory (tenant) ID.")
+    client_id: ClientId | None = Field(
         None, description="OAuth 2.0: the app's Application (client) ID; or that of a user-assigned managed identity."
     )
-    client_secret: ClientSecret = Field(
+    client_secret: ClientSecret | None = Field(
         None, description="OAuth 2.0 by a client secret: its Value. From a file, it is read again when it changes."
     )
-    client_secret_next: ClientSecret = Field(
+    client_secret_next: ClientSecret | None = Field(
         None, description="A second client secret for the days of a rotation: used when the first is refused."
     )
-    client_certificate: ReadableFile = Field(
+    client_certificate: ReadableFile | None = Field(
         None,
         description="OAuth 2.0 by a certificate: path of a PEM or PFX file with its RSA key, read again at each use.",
     )
-    client_certificate_password: Secret = Field(None, description="The password of that file, if it has one.")
-    federated_token_file: ReadableFile = Field(
+    client_certificate_password: Secret | None = Field(None, description="The password of that file, if it has one.")
+    federated_token_file: ReadableFile | None = Field(
         None, description="OAuth 2.0 by workload identity federation: path of the token file, read again at each use."
     )
     managed_identity: bool = Field(False, description="OAuth 2.0 by the managed identity of this machine on Azure.")
@@ -179,7 +171,7 @@ class CredentialSettings(BaseModel):
     graph_url: Annotated[str, AfterValidator(_graph)] = Field(
         _WORLDWIDE.graph_url, description="Address of Microsoft Graph; by default as `POSTERN_CLOUD` says."
     )
-    token_ca_file: Annotated[Path | None, AfterValidator(validators.ca_file)] = Field(
+    token_ca_file: Annotated[Path, AfterValidator(validators.ca_file)] | None = Field(
         None, description="PEM file with the CA to trust at the token endpoint instead of the usual ones."
     )
 
@@ -223,10 +215,10 @@ def check_certificate(path: Path, password: SecretStr | None, place: SettingLoca
         ClientCertificate.load(path.read_bytes(), password.get_secret_value() if password else None)
     except OSError as error:
         what, fix = f"{str(path)!r} cannot be read: {error.strerror}", "Let Postern's user read it"
-        raise setting_error(place.full_name("client_certificate"), what, fix) from None
+        raise setting_error(what, fix, place=place.full_name("client_certificate")) from None
     except CertificateError as error:
         what, fix = f"{str(path)!r} {error}", "Give a PEM or PFX file with the certificate and its RSA key"
-        raise setting_error(place.full_name("client_certificate"), what, fix) from None
+        raise setting_error(what, fix, place=place.full_name("client_certificate")) from None
 
 
 def _check_one_method(methods: list[str], app: list[str], place: SettingLocation) -> None:
@@ -235,25 +227,25 @@ def _check_one_method(methods: list[str], app: list[str], place: SettingLocation
     if app and not methods:
         first, second, third = map(called, ("client_certificate", "federated_token_file", "managed_identity"))
         raise setting_error(
-            place.full_name("client_secret"), "is missing", f"Set it, or {first}, {second} or {third}=true"
+            "is missing", f"Set it, or {first}, {second} or {third}=true", place=place.full_name("client_secret")
         )
     if not methods:
         fix = f"Set it to the mailbox's password or App Password, or set {called('tenant_id')}, "
         fix += f"{called('client_id')} and {called('client_secret')} for OAuth 2.0"
-        raise setting_error(place.full_name("password"), "is missing", fix)
+        raise setting_error("is missing", fix, place=place.full_name("password"))
     both = methods + app if methods[0] == "password" else methods
     if len(both) > 1:
         raise setting_error(
-            place.full_name(both[1]), f"is given together with {called(methods[0])}", "Keep one of them"
+            f"is given together with {called(methods[0])}", "Keep one of them", place=place.full_name(both[1])
         )
 
 
 def _need(given: CredentialSettings, name: str, fix: str, place: SettingLocation) -> None:
     if not getattr(given, name):
-        raise setting_error(place.full_name(name), "is missing", fix)
+        raise setting_error("is missing", fix, place=place.full_name(name))
 
 
 def _only_with(given: CredentialSettings, name: str, other: str, place: SettingLocation) -> None:
     if getattr(given, name) and not getattr(given, other):
         what = f"is given without {place.short_name(other)}"
-        raise setting_error(place.full_name(name), what, "Set that one too, or take this one out")
+        raise setting_error(what, "Set that one too, or take this one out", place=place.full_name(name))

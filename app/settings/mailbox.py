@@ -27,7 +27,7 @@ class MailboxSettings(CredentialSettings):
         "smtp.office365.com", description="The submission host, as a name; by default as `POSTERN_CLOUD` says."
     )
     smtp_port: Annotated[int, AfterValidator(validators.smtp_port)] = Field(587, description="Its port (STARTTLS).")
-    smtp_ca_file: Annotated[Path | None, AfterValidator(validators.ca_file)] = Field(
+    smtp_ca_file: Annotated[Path, AfterValidator(validators.ca_file)] | None = Field(
         None, description="PEM file with the CA to trust instead of the system's."
     )
     ehlo_name: Annotated[str, AfterValidator(validators.ehlo_name)] = Field(
@@ -76,7 +76,7 @@ def _checked(given: M, place: SettingLocation) -> M:
     if given.urgent_connections >= given.connections:
         what = f"{given.urgent_connections} leaves none of the {given.connections} connections of {given.mailbox}"
         fix = f"Give {given.connections - 1} or less, or more connections"
-        raise setting_error(place.full_name("urgent_connections"), f"{what} for other mail", fix)
+        raise setting_error(f"{what} for other mail", fix, place=place.full_name("urgent_connections"))
     return given
 
 
@@ -98,4 +98,4 @@ def _check_app(own: MailboxSettings, top: Mapping[str, Any], place: SettingLocat
         return
     if own.client_id.lower() != top["client_id"].lower():
         what = f"is another app than that of {place.short_name('client_secret')}"
-        raise setting_error(place.full_name("client_id"), what, "Give the client_secret of this app beside it")
+        raise setting_error(what, "Give the client_secret of this app beside it", place=place.full_name("client_id"))

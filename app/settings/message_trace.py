@@ -35,23 +35,25 @@ _REPORTING_CLOUDS = ("worldwide", "gcc-high", "dod")
 class GraphAppSettings(BaseModel):
     """Fields of the app registration that reads; those of a login, with a prefix."""
 
-    trace_tenant_id: TenantId = Field(
+    trace_tenant_id: TenantId | None = Field(
         None,
         description="The Directory (tenant) ID of an app for the message trace and non-delivery reports; by default the"
         " mailboxes' app.",
     )
-    trace_client_id: ClientId = Field(
+    trace_client_id: ClientId | None = Field(
         None, description="The Application (client) ID of this app; or that of a user-assigned managed identity."
     )
-    trace_client_secret: ClientSecret = Field(None, description="The client secret of this app.")
-    trace_client_secret_next: ClientSecret = Field(
+    trace_client_secret: ClientSecret | None = Field(None, description="The client secret of this app.")
+    trace_client_secret_next: ClientSecret | None = Field(
         None, description="A second client secret of this app for the days of a rotation."
     )
-    trace_client_certificate: ReadableFile = Field(
+    trace_client_certificate: ReadableFile | None = Field(
         None, description="The certificate of this app: path of a PEM or PFX file with its RSA key."
     )
-    trace_client_certificate_password: Secret = Field(None, description="The password of that file, if it has one.")
-    trace_federated_token_file: ReadableFile = Field(
+    trace_client_certificate_password: Secret | None = Field(
+        None, description="The password of that file, if it has one."
+    )
+    trace_federated_token_file: ReadableFile | None = Field(
         None, description="Workload identity federation for this app: path of the token file."
     )
     trace_managed_identity: bool = Field(False, description="Read with the managed identity of this machine on Azure.")
@@ -108,7 +110,7 @@ def check_readers(pools: Sequence["PoolSettings"], given: Sequence["PoolSettings
             names = [place.short_name(name) for name in ("tenant_id", "client_id", "client_secret")]
             what = f"is true, and {password} has no app to read with"
             fix = f"Set {names[0]}, {names[1]} and {names[2]}"
-            raise setting_error(SettingLocation().full_name("trace" if pool.trace else "ndr"), what, fix)
+            raise setting_error(what, fix, place=SettingLocation().full_name("trace" if pool.trace else "ndr"))
 
 
 def trace_apps(pools: Iterable["PoolSettings"]) -> list[TraceApp]:
@@ -141,7 +143,7 @@ def _check_cloud(pool: "PoolSettings", mailbox: MailboxSettings) -> None:
     ):
         if getattr(pool, name) and mailbox.cloud not in clouds and mailbox.graph_url == CLOUDS[mailbox.cloud].graph_url:
             sentence = f"is true, and the cloud {mailbox.cloud} has no {what} in Microsoft Graph"
-            raise setting_error(SettingLocation().full_name(name), sentence, "Set it to false")
+            raise setting_error(sentence, "Set it to false", place=SettingLocation().full_name(name))
 
 
 def _check_credential(pool: "PoolSettings", place: SettingLocation) -> None:

@@ -32,7 +32,7 @@ class PoolSettings(GraphAppSettings):
         (),
         description="Senders that every mailbox of it may send as, as patterns. By default the mailboxes themselves.",
     )
-    default_sender: Annotated[str | None, AfterValidator(validators.sender)] = Field(
+    default_sender: Annotated[str, AfterValidator(validators.sender)] | None = Field(
         None, description="`From` of a message without one; the first pool that has one counts."
     )
     trace_retry_unseen: bool | None = Field(
@@ -55,7 +55,7 @@ def complete_pools(pools: Sequence[PoolSettings], top: Mapping[str, Any]) -> tup
     for name in _SINGLE_MAILBOX_SETTINGS:
         if top[name]:
             fix = "Move it into a pool, or take [[pools]] out of postern.toml"
-            raise setting_error(variable(name), "is given together with [[pools]]", fix)
+            raise setting_error("is given together with [[pools]]", fix, place=variable(name))
     placed = [
         [mailbox.completed(top, f"pools[{i}].mailboxes[{j}]") for j, mailbox in enumerate(pool.mailboxes)]
         for i, pool in enumerate(pools)
@@ -76,14 +76,14 @@ def routes(pools: Iterable[PoolSettings]) -> Routes:
 
 def _alone(top: Mapping[str, Any]) -> PoolSettings:
     if not top["mailbox"]:
-        raise setting_error(variable("mailbox"), "is missing", "Set it, for example to noreply@contoso.com")
+        raise setting_error("is missing", "Set it, for example to noreply@contoso.com", place=variable("mailbox"))
     only = MailboxSettings.alone(top)
     _check_certificates([(only, SettingLocation())])
     facts = {"name": ALONE, "senders": top["senders"], "default_sender": top["default_sender"]}
     pool = _completed_pool(PoolSettings.model_construct(**facts), [only], top)
     if _stray(pool, routes([pool])):
         fix = f"Add it to {variable('senders')}, or give one of these"
-        raise setting_error(variable("default_sender"), f"{pool.default_sender!r} is not among the senders", fix)
+        raise setting_error(f"{pool.default_sender!r} is not among the senders", fix, place=variable("default_sender"))
     return pool
 
 
@@ -121,7 +121,7 @@ def _check_pools(pools: Sequence[PoolSettings]) -> None:
         if _stray(pool, all_):
             what = f"{pool.default_sender!r} is not a sender of this pool"
             raise setting_error(
-                f"pools[{i}].default_sender", what, f"Add it to pools[{i}].senders, or give one of these"
+                what, f"Add it to pools[{i}].senders, or give one of these", place=f"pools[{i}].default_sender"
             )
 
 
@@ -130,7 +130,7 @@ def _check_unique(values: Iterable[tuple[str, str]], fix: str) -> None:
     seen: dict[str, str] = {}
     for value, place in values:
         if (first := seen.setdefault(value, place)) != place:
-            raise setting_error(place, f"{value!r} is also in {first}", fix)
+            raise setting_error(f"{value!r} is also in {first}", fix, place=place)
 
 
 def _stray(pool: PoolSettings, all_: Routes) -> bool:

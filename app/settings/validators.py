@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app.mail.message.address import AddressError, parse_address
@@ -94,13 +95,13 @@ def path_in_file(location: Sequence[int | str]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
 
 
-def setting_error(place: str | None, what: str, fix: str, *, hide: bool = False) -> PydanticCustomError:
+def setting_error(what: str, fix: str, *, place: str = "", hide: bool = False) -> PydanticCustomError:
     """Return an error with the sentence `place: value what. fix.`
 
     Without a `place` it names the validated setting and shows its value, unless that is a secret or `hide`.
     """
     return PydanticCustomError(
-        "setting", "{what}", {"what": what, "fix": fix, "place": place or "", "hide": "yes" if hide or place else ""}
+        "setting", "{what}", {"what": what, "fix": fix, "place": place, "hide": "yes" if hide or place else ""}
     )
 
 
@@ -150,20 +151,18 @@ def mailbox(value: str) -> str:
         address = parse_address(value)
         own = pattern(address.addr_spec)  # a wildcard in it is a PatternError
     except (AddressError, PatternError):
-        raise setting_error(None, "is not an email address", "Give one such as noreply@contoso.com") from None
+        raise setting_error("is not an email address", "Give one such as noreply@contoso.com") from None
     if address.display_name:
-        raise setting_error(None, "has a display name", f"Give the address alone: {address.addr_spec}")
+        raise setting_error("has a display name", f"Give the address alone: {address.addr_spec}")
     return own
 
 
-def sender(value: str | None) -> str | None:
+def sender(value: str) -> str:
     """Return the address, with or without a display name."""
-    if value is None:
-        return None
     try:
         return parse_address(value).render()
     except AddressError:
-        raise setting_error(None, "is not an email address", "Give one such as Contoso <noreply@contoso.com>") from None
+        raise setting_error("is not an email address", "Give one such as Contoso <noreply@contoso.com>") from None
 
 
 def patterns(value: Any) -> Any:
@@ -182,7 +181,7 @@ def _items(value: Any, what: str, fix: str) -> list[str]:
     """Return the items, without blank ones, of a list or of a text with commas."""
     given = value.split(",") if isinstance(value, str) else value
     if not isinstance(given, list | tuple) or not all(isinstance(item, str) for item in given):
-        raise setting_error(None, what, fix)
+        raise setting_error(what, fix)
     return [item for item in given if item.strip()]
 
 
@@ -191,7 +190,7 @@ def _network(text: str) -> str:
         return str(ipaddress.ip_network(text)).removesuffix("/32").removesuffix("/128")
     except ValueError as error:
         fix = "Give addresses or networks with commas, such as 10.1.2.3 or 10.2.0.0/16"
-        raise setting_error(None, f"has an invalid address or network: {error}", fix) from None
+        raise setting_error(f"has an invalid address or network: {error}", fix) from None
 
 
 def _pattern(text: str) -> str:
@@ -199,7 +198,7 @@ def _pattern(text: str) -> str:
         return pattern(text)
     except PatternError as error:
         what = f"has an invalid sender pattern: {text.strip()!r:.60}, {error}"
-        raise setting_error(None, what, "Give an address, *@contoso.com, *@*.contoso.com or * alone") from None
+        raise setting_error(what, "Give an address, *@contoso.com, *@*.contoso.com or * alone") from None
 
 
 def pool_name(value: str) -> str:
@@ -207,7 +206,6 @@ def pool_name(value: str) -> str:
     if _POOL.fullmatch(value):
         return value
     raise setting_error(
-        None,
         "is not a valid pool name",
         "Give 1 to 63 lower-case letters, digits, _ or -, beginning with a letter or digit, such as billing",
     )
@@ -218,7 +216,6 @@ def role(value: str, *, shared: bool) -> str:
     if value == "all" or shared:
         return value
     raise setting_error(
-        None,
         "needs a database server, because an embedded database allows one process only",
         "Give all, or set POSTERN_DATABASE_URL to postgresql://user:password@host/name",
     )
@@ -228,22 +225,22 @@ def host_name(value: str) -> str:
     """Return a DNS name or an address without scheme and port."""
     if "://" in value:
         host = _END_OF_HOST.split(value.split("://", 1)[1].rpartition("@")[2], maxsplit=1)[0]
-        raise setting_error(None, "is a URL", f"Give the host alone: {host}")
+        raise setting_error("is a URL", f"Give the host alone: {host}")
     if _is_address(value) or _NAME.fullmatch(value):
         return value
     if value.count(":") == 1:
-        raise setting_error(None, "has a port in it", "Give the host here and the port in POSTERN_SMTP_PORT")
-    raise setting_error(None, "is not a host name", "Give a name such as smtp.office365.com")
+        raise setting_error("has a port in it", "Give the host here and the port in POSTERN_SMTP_PORT")
+    raise setting_error("is not a host name", "Give a name such as smtp.office365.com")
 
 
 def smtp_port(value: int) -> int:
     """Return the port. 465 (implicit TLS) is refused."""
     if value == 465:
         raise setting_error(
-            None, "is implicit TLS (SSL), which Office 365 does not offer", "It offers STARTTLS on 587 only: give 587"
+            "is implicit TLS (SSL), which Office 365 does not offer", "It offers STARTTLS on 587 only: give 587"
         )
     if not 0 < value < 65536:
-        raise setting_error(None, "is not a port", "Give 587")
+        raise setting_error("is not a port", "Give 587")
     return value
 
 
@@ -251,7 +248,6 @@ def listen_port(value: Any) -> Any:
     """Return the port. Kubernetes sets a URL here for a Service named postern, which is refused."""
     if isinstance(value, str) and value.startswith("tcp://"):
         raise setting_error(
-            None,
             "was put there by Kubernetes for a Service of this name",
             "Set enableServiceLinks: false in the pod, or set POSTERN_PORT yourself",
         )
@@ -263,7 +259,7 @@ def root_path(value: str) -> str:
     plain = value.rstrip("/")
     if not plain or _ROOT.fullmatch(plain):
         return plain
-    raise setting_error(None, "is not a path", "Give one such as /mail, with a slash at the start and without a host")
+    raise setting_error("is not a path", "Give one such as /mail, with a slash at the start and without a host")
 
 
 def ehlo_name(value: str) -> str:
@@ -273,35 +269,29 @@ def ehlo_name(value: str) -> str:
     if value.startswith("[") and value.endswith("]") and _is_address(value[1:-1].removeprefix("IPv6:")):
         return value
     raise setting_error(
-        None, "is not a full domain name", "Give one such as postern.contoso.com: no underscore, no dot at the end"
+        "is not a full domain name", "Give one such as postern.contoso.com: no underscore, no dot at the end"
     )
 
 
-def ca_file(value: Path | None) -> Path | None:
+def ca_file(value: Path) -> Path:
     """Return the path of a PEM file with at least one certificate."""
-    if value is None:
-        return None
     if not os.path.isfile(value):  # False also for a value that is too long for a path
-        raise setting_error(
-            None, "is not a file that can be read", "Give the path of a PEM file with the CA's certificate"
-        )
+        raise setting_error("is not a file that can be read", "Give the path of a PEM file with the CA's certificate")
     try:
         ssl.create_default_context(cafile=value)
     except (ssl.SSLError, OSError):
         raise setting_error(
-            None, "has no certificate in PEM form", "Give a file that begins with BEGIN CERTIFICATE"
+            "has no certificate in PEM form", "Give a file that begins with BEGIN CERTIFICATE"
         ) from None
     return value
 
 
-def api_key(value: Any) -> Any:
+def api_key(value: SecretStr) -> SecretStr:
     """Return a key of at least 16 characters that an HTTP header can carry (RFC 6750 §2.1)."""
-    if value is None:
-        return value
     if not VISIBLE.fullmatch(value.get_secret_value()):
-        raise setting_error(None, NO_HEADER, _MAKE_KEY)
+        raise setting_error(NO_HEADER, _MAKE_KEY)
     if len(value.get_secret_value()) < 16:
-        raise setting_error(None, "is shorter than 16 characters", _MAKE_KEY)
+        raise setting_error("is shorter than 16 characters", _MAKE_KEY)
     return value
 
 
@@ -309,26 +299,27 @@ def metadata_days(value: int, content: int) -> int:
     """Return the days for metadata, which must not be fewer than those for content."""
     if value < content:
         raise setting_error(
-            None,
             f"is less than POSTERN_KEEP_CONTENT_DAYS, which is {content}",
             f"Give {content} or more, or keep contents for {value} days at most",
         )
     return value
 
 
-def console_password(value: Any) -> Any:
+def console_password(value: SecretStr) -> SecretStr:
     """Return a password of at least 12 characters, because login attempts are slowed down but not limited."""
-    if value is not None and len(value.get_secret_value()) < 12:
-        raise setting_error(None, "is shorter than 12 characters", "Make one with: openssl rand -hex 12")
+    if len(value.get_secret_value()) < 12:
+        raise setting_error("is shorter than 12 characters", "Make one with: openssl rand -hex 12")
     return value
 
 
-def console_read_password(value: Any, operators: Any) -> None:
+def console_read_password(value: SecretStr | None, operators: SecretStr | None) -> None:
     """Check that the read-only password of the console is beside another one for operators."""
-    if value is not None and operators is None:
-        raise setting_error(None, "has no effect without POSTERN_CONSOLE_PASSWORD", "Set the operators' password, too")
-    if value is not None and value.get_secret_value() == operators.get_secret_value():
-        raise setting_error(None, "is the same as POSTERN_CONSOLE_PASSWORD", "Make another with: openssl rand -hex 12")
+    if value is None:
+        return
+    if operators is None:
+        raise setting_error("has no effect without POSTERN_CONSOLE_PASSWORD", "Set the operators' password, too")
+    if value.get_secret_value() == operators.get_secret_value():
+        raise setting_error("is the same as POSTERN_CONSOLE_PASSWORD", "Make another with: openssl rand -hex 12")
 
 
 def _is_address(value: str) -> bool:
@@ -344,15 +335,13 @@ def database_url(value: str) -> str:
     try:
         validate(value)
     except SecretTextError as error:
-        raise setting_error(None, error.fault, error.fix, hide=True) from None
+        raise setting_error(error.fault, error.fix, hide=True) from None
     file = value.startswith("sqlite:///") and value != "sqlite:///" and ":memory:" not in value
     if not value or file:
         return value
     server = _DATABASE_SERVER.fullmatch(value)
     if server is None:
-        raise setting_error(
-            None, "is not a database that keeps mail", _DATABASES, hide=any(sign in value for sign in "@?=")
-        )
+        raise setting_error("is not a database that keeps mail", _DATABASES, hide=any(sign in value for sign in "@?="))
     _check_database_url(server["authority"], server["rest"])
     return value
 
@@ -368,9 +357,9 @@ def _check_database_url(authority: str, rest: str) -> None:
     unreserved = "@" not in user + rest and user.count(":") <= 1 and "#" not in rest and not _PERCENT.search(user)
     if not unreserved or " " in authority + rest:
         what = "has a reserved character in it that is not percent-encoded, or more than one @"
-        raise setting_error(None, what, _ENCODE, hide=True)
+        raise setting_error(what, _ENCODE, hide=True)
     if not _HOST_AND_PORT.fullmatch(host):
         what = "has a port that is no number" if at else "has a port that is no number, or a password without its @"
-        raise setting_error(None, what, f"{_ENCODE}. {_DATABASES}", hide=True)
+        raise setting_error(what, f"{_ENCODE}. {_DATABASES}", hide=True)
     if not _DATABASE.match(rest):
-        raise setting_error(None, "is not a database that keeps mail", _DATABASES, hide=True)
+        raise setting_error("is not a database that keeps mail", _DATABASES, hide=True)
