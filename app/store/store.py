@@ -377,6 +377,7 @@ class Store(AdminStore):
     remove_webhook = WriteMethod(endpoints.remove, Removal)
     webhook_backlog = ReadMethod(backlog_counts.webhook_backlog)
     deliveries = ReadMethod(endpoints.deliveries)
+    next_deliveries = ReadMethod(endpoints.next_deliveries)
     delivery = ReadMethod(endpoints.delivery)
     replay = WriteMethod(delivery_queue.replay, delivery_queue.Replay)
 

@@ -1,20 +1,17 @@
 """Query of the list: search text, tab, days and position, in the parameters of the URL and the fields of a form."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlencode
 from uuid import UUID
 
+from app.console import days
 from app.mail.lifecycle import LastEvent, MessageState
-from app.mail.times import DAY
-from app.store.db import uuid7
 from app.store.read import email_filters, email_search
 from app.store.read.records import Selection
 
 _CURSORS = ("after", "before")
-_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +46,7 @@ class ListQuery:
     @property
     def days(self) -> tuple[str, str]:
         """Return `since` and `until` as the inputs of dates accept them, without what is no date."""
-        since, until = (text if _DATE.fullmatch(text) else "" for text in (self.since, self.until))
-        return since, until
+        return days.as_input(self.since), days.as_input(self.until)
 
     @property
     def all_url(self) -> str:
@@ -75,16 +71,11 @@ class ListQuery:
         return email_filters.selection(values)
 
 
-def _day(text: str) -> float:
-    """Return the start of a day in UTC (epoch seconds)."""
-    return uuid7.timestamp_of(email_filters.first_id(text, 0.0))
-
-
 _FIELDS = {"state": "event", "since": "created_after", "until": "created_before"}
 _RULES: Mapping[str, email_filters.Rule] = {
     "state": email_filters.event,
-    "since": lambda text: uuid7.first_at(_day(text)),
-    "until": lambda text: uuid7.first_at(_day(text) + DAY),
+    "since": days.first_id,
+    "until": days.first_id_after,
     **dict.fromkeys(_CURSORS, email_filters.email_id),
 }
 

@@ -23,6 +23,7 @@ DONE = {
     "revoked": "The key is revoked. Requests with it are refused within a second.",
 }
 OVERLAPS = {0: "at once", int(HOUR): "after one hour", DEFAULT_OVERLAP: "after 24 hours"}  # by seconds
+STATES = ("enabled", "disabled", "revoked")
 _CHOICES = {"permissions": [*Permission], "lanes": [*Lane], "limits": LIMITS}
 
 
@@ -68,11 +69,27 @@ async def change_key(request: ConsoleRequest) -> Response:
 
 
 async def _list(request: ConsoleRequest, given: Mapping[str, Any], problem: Invalid | None = None) -> Response:
-    records = await request.context.store.keys()
-    records.sort(key=lambda record: (record.key.revoked_at is not None, record.key.name.lower()))
+    every = await request.context.store.keys()
+    every.sort(key=lambda record: (record.key.revoked_at is not None, record.key.name.lower()))
+    sought = {name: request.query.get(name, "").strip() for name in ("q", "state")}
     return request.page(
-        "keys/list.html", 422 if problem else 200, records=records, given=given, refused=problem, **_CHOICES
+        "keys/list.html",
+        422 if problem else 200,
+        records=[record for record in every if _matches(record, sought["q"].lower(), sought["state"])],
+        any=bool(every),
+        sought=sought,
+        states=STATES,
+        given=given,
+        refused=problem,
+        **_CHOICES,
     )
+
+
+def _matches(record: KeyRecord, text: str, state: str) -> bool:
+    """Return whether the name, the id or a sender of a key contains a text, and the key has a state; "" is all."""
+    key = record.key
+    texts = (key.name, str(key.id), *key.policy.senders)
+    return state in ("", key.state) and any(text in one.lower() for one in texts)
 
 
 async def _page(

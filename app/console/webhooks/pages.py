@@ -6,7 +6,7 @@ The signing secret is shown to operators alone, after its creation, its rotation
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from starlette.responses import Response
@@ -21,6 +21,7 @@ from app.store.webhooks.records import Delivery, DeliveryState, Webhook, Webhook
 
 ROWS_PER_PAGE = 50
 RECENT_DELIVERIES = 20  # of each webhook in the list
+TABS = {"": "All", DeliveryState.PENDING: "Pending", DeliveryState.FAILED: "Failed"}
 PERIODS = {int(HOUR): "the last hour", int(DAY): "the last 24 hours", int(7 * DAY): "the last 7 days"}  # by seconds
 NO_WEBHOOK = PageError(404, "Not found", "There is no such webhook.")
 NO_EVENT = PageError(404, "Not found", "There is no such event. Old events are removed after some days.")
@@ -142,7 +143,8 @@ async def _list(request: ConsoleRequest, problem: Invalid | None = None) -> Resp
 
 async def _page(request: ConsoleRequest, problem: Invalid | None = None) -> Response:
     store, webhook = request.context.store, await _webhook(request)
-    deliveries = await store.deliveries(webhook.id, request.cursor("after", "the id of an event"), ROWS_PER_PAGE + 1)
+    state = request.query.get("state", "")
+    deliveries = await _deliveries(request, webhook.id, state)
     view = WebhookView(webhook, await store.webhook_backlog(webhook.id))
     given = {"endpoint": webhook.endpoint, "events": webhook.events}
     if problem:
@@ -152,13 +154,29 @@ async def _page(request: ConsoleRequest, problem: Invalid | None = None) -> Resp
         422 if problem else 200,
         view=view,
         deliveries=deliveries[:ROWS_PER_PAGE],
-        older=deliveries[ROWS_PER_PAGE - 1].event_id if len(deliveries) > ROWS_PER_PAGE else "",
+        older=_older(deliveries, state) if len(deliveries) > ROWS_PER_PAGE and state != DeliveryState.PENDING else "",
+        state=state if state in TABS else "",
+        tabs=TABS,
         refused=problem,
         events=_event_choices(request, webhook.events),
         given=given,
         periods=PERIODS,
         done=_done(request),
     )
+
+
+async def _deliveries(request: ConsoleRequest, id: UUID, state: str) -> Sequence[Delivery]:
+    """Return a page of deliveries, and one more if there is one."""
+    store, after = request.context.store, request.cursor("after", "the id of an event")
+    if state == DeliveryState.PENDING:
+        return await store.next_deliveries(id, ROWS_PER_PAGE)
+    return await store.deliveries(id, after, ROWS_PER_PAGE + 1, failed=state == DeliveryState.FAILED)
+
+
+def _older(deliveries: Sequence[Delivery], state: str) -> str:
+    """Return the query string of the next page."""
+    values = {"state": state, "after": str(deliveries[ROWS_PER_PAGE - 1].event_id)}
+    return urlencode({name: value for name, value in values.items() if value})
 
 
 async def _replay_failed(request: ConsoleRequest, id: UUID) -> Response:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, case, insert, select
 
 from app.store.db import uuid7
 from app.store.db.dialect import upsert
-from app.store.records import LAST_ID
+from app.store.records import FIRST_ID, LAST_ID
 from app.store.schema import audit
 
 
@@ -77,11 +77,16 @@ class CountedEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Filter of entries; an empty value matches all. `actor` is a part of the name, `subject` its beginning."""
+    """Filter of entries; an empty value matches all. `actor` is a part of the name, `subject` its beginning.
+
+    Entries have ids from `start` on, and before `end`.
+    """
 
     action: str = ""
     actor: str = ""
     subject: str = ""
+    start: UUID = FIRST_ID
+    end: UUID = LAST_ID
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,12 @@ class AuditRecord:
 
 
 _a = audit.c
-_PAGE = select(audit).where(_a.id < bindparam("before")).order_by(_a.id.desc()).limit(bindparam("limit"))
+_PAGE = (
+    select(audit)
+    .where(_a.id >= bindparam("start"), _a.id < bindparam("before"))
+    .order_by(_a.id.desc())
+    .limit(bindparam("limit"))
+)
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +165,8 @@ def page(
         (asked.subject, _a.subject.istartswith(asked.subject, autoescape=True)),
     )
     rows = _PAGE.where(*(condition for given, condition in matches if given))
-    return [_record(row) for row in connection.execute(rows, {"before": before or LAST_ID, "limit": limit})]
+    values = {"start": asked.start, "before": min(before or LAST_ID, asked.end), "limit": limit}
+    return [_record(row) for row in connection.execute(rows, values)]
 
 
 def _row(entry: Entry, last_at: float, times: int, once: str | None) -> dict[str, Any]:

@@ -34,6 +34,11 @@ class Key:
     revoked_at: float | None = None
 
     @property
+    def state(self) -> str:
+        """State as people see it: `enabled`, `disabled` or `revoked`."""
+        return "revoked" if self.revoked_at else "disabled" if self.disabled else "enabled"
+
+    @property
     def scope(self) -> UUID | None:
         """Key id that limits the visible mail; None: full access sees the mail of all keys."""
         return None if self.permission is Permission.FULL_ACCESS else self.id

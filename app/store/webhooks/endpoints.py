@@ -14,7 +14,7 @@ from app.store.db.writer import per_argument
 from app.store.keys import audit
 from app.store.keys.audit import AuditAction
 from app.store.records import LAST_ID
-from app.store.schema import PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
+from app.store.schema import FAILED_DELIVERY, PENDING_DELIVERY, webhook_deliveries, webhook_events, webhooks
 from app.store.webhooks.deliveries import parse_history
 from app.store.webhooks.records import (
     Delivery,
@@ -48,6 +48,12 @@ _DELIVERIES = select(
 _NEWEST = (
     _DELIVERIES.where(_d.webhook_id == bindparam("id"), _d.event_id < bindparam("before"))
     .order_by(_d.event_id.desc())
+    .limit(bindparam("limit"))
+)
+_FAILED = _NEWEST.where(FAILED_DELIVERY)
+_NEXT = (
+    _DELIVERIES.where(PENDING_DELIVERY, _d.webhook_id == bindparam("id"))
+    .order_by(_d.next_at, _d.number)
     .limit(bindparam("limit"))
 )
 _DELIVERY = _DELIVERIES.where(_d.webhook_id == bindparam("id"), _d.event_id == bindparam("event"))
@@ -126,10 +132,20 @@ def with_work(connection: Connection, now: float) -> list[Webhook]:
     return [_webhook(row) for row in connection.execute(_WITH_WORK, {"now": now})]
 
 
-def deliveries(connection: Connection, id: UUID, before: UUID | None, limit: int) -> list[Delivery]:
-    """Return up to `limit` deliveries of an endpoint, the newest first; with `before`, those of older events."""
+def deliveries(
+    connection: Connection, id: UUID, before: UUID | None, limit: int, *, failed: bool = False
+) -> list[Delivery]:
+    """Return up to `limit` deliveries of an endpoint, or only failed ones, the newest first.
+
+    `before`: only those of events that are older than this one.
+    """
     values = {"id": id, "before": before or LAST_ID, "limit": limit}
-    return [_delivery(row) for row in connection.execute(_NEWEST, values)]
+    return [_delivery(row) for row in connection.execute(_FAILED if failed else _NEWEST, values)]
+
+
+def next_deliveries(connection: Connection, id: UUID, limit: int) -> list[Delivery]:
+    """Return up to `limit` pending deliveries of an endpoint, in the order of their next attempt."""
+    return [_delivery(row) for row in connection.execute(_NEXT, {"id": id, "limit": limit})]
 
 
 def delivery(connection: Connection, id: UUID, event_id: UUID) -> Delivery | None:

@@ -2,7 +2,9 @@
 
 import re
 import sqlite3
+import time
 from contextlib import closing
+from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
+from app.mail.times import DAY
 from app.settings.credential import CLOUDS
 from app.simulator import Drop, Fault, Point, Say, Simulator
 from tests import waiting
@@ -288,6 +291,34 @@ async def test_filters_of_the_audit(harness: Harness, operator: Operator) -> Non
     assert found.count("console suppression.added") == 50
     await operator.follow("next")
     assert operator.shows.count("console suppression.added") == 2
+    past, future = (datetime.fromtimestamp(time.time() + days * DAY, UTC).date().isoformat() for days in (-3, 3))
+    assert "mailbox.held" in await operator.open("/audit", query={"since": past, "until": future})
+    for query in ({"since": future}, {"until": past}):
+        assert "No entry matches." in await operator.open("/audit", query=query)
+    assert "Since: It must be" in await operator.open("/audit", query={"since": "soon"})
+
+
+async def test_filters_of_the_keys(harness: Harness, operator: Operator) -> None:
+    """By a part of the name, the id or a sender, and by state."""
+    shop = (await harness.caller.post("/keys", json={"name": "Shop"})).json()["id"]
+    blog = {"name": "Blog", "senders": ["news@contoso.com"], "disabled": True}
+    await harness.caller.post("/keys", json=blog)
+    for query in ({"q": "sho"}, {"q": shop}, {"q": "SHOP", "state": "enabled"}):
+        found = await operator.open("/keys", query=query)
+        assert "Shop enabled" in found
+        assert "Blog disabled" not in found
+    assert "Blog disabled" in await operator.open("/keys", query={"q": "news@", "state": "disabled"})
+    assert "No key matches." in await operator.open("/keys", query={"q": "shop", "state": "revoked"})
+
+
+async def test_deliveries_by_state(harness: Harness, operator: Operator) -> None:
+    """Tabs of all, the pending and the failed deliveries of a webhook."""
+    hook = {"endpoint": "https://hooks.example.invalid/", "events": ["email.sent"]}
+    id = (await harness.caller.post("/webhooks", json=hook)).json()["id"]
+    await harness.until(await harness.post(), "done")
+    assert "email.sent pending" in await operator.open(f"/webhooks/{id}")
+    assert "email.sent pending" in await operator.open(f"/webhooks/{id}", query={"state": "pending"})
+    assert "No delivery is failed." in await operator.open(f"/webhooks/{id}", query={"state": "failed"})
     assert "console mailbox.held" not in operator.shows
 
 

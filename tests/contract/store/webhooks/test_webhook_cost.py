@@ -58,7 +58,9 @@ async def every_verb(store: Store, webhook: UUID) -> None:
     )
     await store.replay(webhook, first.event_id, NOW)
     await store.replay_failed(webhook, NOW, NOW)
-    await store.deliveries(webhook, first.event_id, 20)
+    for failed in (False, True):
+        await store.deliveries(webhook, first.event_id, 20, failed=failed)
+    await store.next_deliveries(webhook, 20)
     await store.delivery(webhook, first.event_id)
     await store.recover_deliveries(NOW, NOW + 30)
     await store.prune(RetentionCutoffs(NOW, contents=0.0, messages=0.0, events=NOW + 1))
@@ -90,6 +92,8 @@ async def test_every_verb_uses_an_index(sqlite_url: str, seen: tuple[list[str], 
     assert not {step for step in scans if "TEMP B-TREE FOR ORDER" in step and "LAST TERM" not in step}
     used = {step for plan in plans.values() for step in plan}
     assert "SEARCH webhook_deliveries USING INDEX webhook_deliveries_due (webhook_id=? AND next_at<?)" in used
+    assert "SEARCH webhook_deliveries USING INDEX webhook_deliveries_due (webhook_id=?)" in used
+    assert "SEARCH webhook_deliveries USING INDEX webhook_deliveries_given_up (webhook_id=? AND event_id<?)" in used
     assert "SEARCH earlier USING INDEX webhook_deliveries_in_line (webhook_id=? AND subject=? AND number<?)" in used
 
 

@@ -324,6 +324,24 @@ async def test_old_events_are_removed(store: Store) -> None:
     assert await take(store, webhook) == []
 
 
+async def test_events_by_state(store: Store) -> None:
+    """Failed ones, the newest first, and pending ones in the order of their next attempt."""
+    webhook = await listen(store, "email.scheduled")
+    for n in range(5):
+        await accept(store, acceptance(created_at=NOW + n, due_at=NOW + DAY, scheduled_at=NOW + DAY))
+    every = await store.deliveries(webhook, None, 10)
+    claimed = sorted(await store.claim_deliveries(webhook, 10, NOW + 60, NOW + 90), key=lambda one: one.event_id)
+    for n, next_at in ((0, None), (1, NOW + 900), (2, NOW + 300), (3, None)):
+        attempt = DeliveryAttempt(NOW + 60, 500, "")
+        await store.settle_delivery(DeliveryResult(claimed[n], attempt, delivered=False, next_at=next_at))
+    ids = [one.event_id for one in every][::-1]
+    failed = await store.deliveries(webhook, None, 10, failed=True)
+    assert [one.event_id for one in failed] == [ids[3], ids[0]]
+    assert await store.deliveries(webhook, ids[3], 10, failed=True) == failed[1:]
+    assert [one.event_id for one in await store.next_deliveries(webhook, 10)] == [ids[4], ids[2], ids[1]]
+    assert len(await store.next_deliveries(webhook, 2)) == 2
+
+
 async def test_events_are_paged(store: Store) -> None:
     """The newest first, each once."""
     webhook = await listen(store, "email.scheduled")
