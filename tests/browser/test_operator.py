@@ -84,7 +84,7 @@ async def test_confirm_300_emails(harness: Harness, visitor: Visitor, script: bo
     await expect(counted.page.get_by_role("heading", level=1)).to_have_text(
         "300 emails are held until an operator decides"
     )
-    await counted.click(counted.page.get_by_role("link", name="Decide"))
+    await counted.click(counted.page.get_by_role("link", name="Show held emails"))
     await counted.click(counted.page.get_by_label("All that match (300)"))
     await counted.click(counted.page.get_by_role("button", name="Confirm …"))
     await expect(counted.page.get_by_role("heading", level=1)).to_have_text("Confirm 300 emails?")

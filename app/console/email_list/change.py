@@ -41,7 +41,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "retry",
             "Retry",
-            "They are sent again to the recipients that have not received them and are not suppressed.",
+            "An email is sent again to those of its recipients that have not received it and are not suppressed.",
             "in the queue again",
             frozenset({MessageState.HELD, LastEvent.FAILED}),
             Store.retry,
@@ -50,7 +50,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "confirm",
             "Confirm",
-            "They count as sent, because Message trace shows that they have arrived.",
+            "A confirmed email counts as sent. Confirm what Message trace shows as arrived.",
             "confirmed as sent",
             frozenset({MessageState.HELD}),
             Store.confirm,
@@ -59,7 +59,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "cancel",
             "Cancel",
-            "They are not sent. This cannot be undone.",
+            "A cancelled email is not sent. This cannot be undone.",
             "cancelled",
             frozenset(_UNSENT),
             Store.cancel,

@@ -124,7 +124,7 @@ def _email_problems(state: StoreState) -> Iterator[CurrentProblem]:
             "1. Search Message trace for the Message-ID. 2. Confirm what arrived; retry or cancel the rest.",
         )
         title = f"{_emails(held)} {_verb(held, 'is', 'are')} held until an operator decides"
-        yield CurrentProblem(Severity.ACTION, title, explanation, "/emails?state=held", "Decide")
+        yield CurrentProblem(Severity.ACTION, title, explanation, "/emails?state=held", "Show held emails")
     for event, cause in (
         (LastEvent.FAILED, "At least one recipient was refused or suppressed, or the email expired."),
         (LastEvent.BOUNCED, "Exchange accepted the mail and could not deliver it to at least one recipient."),

@@ -1,4 +1,4 @@
-// Times in the reader's zone, copy buttons, and pages that update themselves. Without this script each page still works.
+// Times in the reader's zone, copy buttons, scrolled navigation, and pages that update themselves. Without this script each page still works.
 "use strict";
 
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60]];
@@ -126,6 +126,12 @@ pause?.addEventListener("click", () => {
   paused = !paused;
   setText(pause, paused ? "Resume updates" : "Pause updates");
 });
+
+// On a narrow screen navigation and tabs are scrolled to the present one.
+for (const link of document.querySelectorAll("nav [aria-current]")) {
+  const nav = link.parentElement;
+  nav.scrollLeft = link.offsetLeft - nav.offsetLeft - (nav.clientWidth - link.clientWidth) / 2;
+}
 
 prepare(document);
 setInterval(() => prepare(document), 10_000);

@@ -318,7 +318,7 @@ async def test_deliveries_by_state(harness: Harness, operator: Operator) -> None
     await harness.until(await harness.post(), "done")
     assert "email.sent pending" in await operator.open(f"/webhooks/{id}")
     assert "email.sent pending" in await operator.open(f"/webhooks/{id}", query={"state": "pending"})
-    assert "No delivery is failed." in await operator.open(f"/webhooks/{id}", query={"state": "failed"})
+    assert "No delivery has failed." in await operator.open(f"/webhooks/{id}", query={"state": "failed"})
     assert "console mailbox.held" not in operator.shows
 
 
