@@ -64,7 +64,7 @@ async def show_email(request: ConsoleRequest) -> Response:
         key=key and key.key,
         why=Explanation(delivery.why.summary, HELD_FIX) if email.state is MessageState.HELD else delivery.why,
         delivery=delivery,
-        steps=timeline(email, label, key.key.name if key else str(email.key_id), delivery),
+        steps=timeline(email, label, key.key.name if key else str(email.key_id), delivery, now),
         structure=await structure(request, email),
         actions=allowed_actions(email) | ({SEND_NOW} if is_scheduled(email, now) else set()),
         commands=COMMANDS,

@@ -21,10 +21,10 @@ class Step:
     kind: str = ""
 
 
-def timeline(email: Email, label: str, key: str, delivery: DeliveryStatus) -> list[Step]:
+def timeline(email: Email, label: str, key: str, delivery: DeliveryStatus, now: float) -> list[Step]:
     """Return the steps in order; the coming one is the last. `key` is the name of the API key."""
     past = sorted(_past(email, label, key), key=lambda step: step.at or 0.0)
-    return [*past, *_next(email, delivery)]
+    return [*past, *_next(email, delivery, now)]
 
 
 def _past(email: Email, label: str, key: str) -> Iterator[Step]:
@@ -68,11 +68,15 @@ def is_accepted(attempt: AttemptRecord) -> bool:
     return any(verdict.startswith("relayed") for verdict in attempt.verdicts.values())
 
 
-def _next(email: Email, delivery: DeliveryStatus) -> Iterator[Step]:
+def _next(email: Email, delivery: DeliveryStatus, now: float) -> Iterator[Step]:
     if email.state in ENDED_STATES or email.state is MessageState.ACTIVE:
         return
     if email.state is MessageState.HELD:
         yield Step(None, "Held", "An operator decides: retry, confirm or cancel.", "next")
         return
-    yield Step(delivery.estimated_send_at or email.due_at, "Next attempt", kind="next")
+    at = delivery.estimated_send_at or email.due_at
+    if delivery.estimated_send_at is None and at is not None and at <= now:
+        yield Step(None, "Waiting", "until a mailbox of its pool can send", "next")
+    else:
+        yield Step(at, "Next attempt", kind="next")
     yield Step(email.expires_at, "Expires", "if it is not sent until then", "next")

@@ -81,6 +81,7 @@ async def test_a_held_mailbox_is_shown_and_released(harness: Harness, operator: 
     assert "Mailbox noreply@contoso.com has been held since" in shown
     assert "Sending by SMTP is switched off" in shown
     assert "Position 1 in its queue" in shown
+    assert "now Waiting until a mailbox of its pool can send" in shown
     await operator.open(f"/mailboxes/{MAILBOX}")
     shown = await operator.submit(f"/mailboxes/{MAILBOX}", action="release")
     assert "The login succeeded. The mailbox relays again." in shown
