@@ -40,7 +40,7 @@ class DocsRoutes:
     def __init__(self, routes: Sequence[BaseRoute], root_path: str) -> None:
         self._routes = routes
         self._root_path = root_path
-        self._made: _Made | None = None
+        self._made: asyncio.Future[_Made] | None = None
 
     @_operation("GET /openapi.json", "OpenAPI 3.1.", type=dict[str, Any])
     async def get_specification(self, _: Request) -> bytes:
@@ -65,9 +65,10 @@ class DocsRoutes:
         return Response(_SCRIPT.read_bytes(), headers=_HEADERS, media_type="text/javascript")
 
     async def _make(self) -> _Made:
+        # In one thread: FastAPI fails where two describe the same routes.
         if self._made is None:
-            self._made = await asyncio.to_thread(_make, [*self._routes], self._root_path)
-        return self._made
+            self._made = asyncio.ensure_future(asyncio.to_thread(_make, [*self._routes], self._root_path))
+        return await asyncio.shield(self._made)
 
 
 def _base_url(request: Request) -> str:

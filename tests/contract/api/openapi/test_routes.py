@@ -1,8 +1,11 @@
 """Every route is documented in its spelling, and the gateways pass the public ones."""
 
+import asyncio
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +30,34 @@ def test_every_route_is_documented(server: ApiServer) -> None:
         if methods != {*METHODS}
     }
     assert documented == there
+
+
+class CountingExecutor(ThreadPoolExecutor):
+    """Threads that count their jobs."""
+
+    jobs = 0
+
+    def submit(self, *arguments: Any, **options: Any) -> Any:
+        self.jobs += 1
+        return super().submit(*arguments, **options)
+
+
+async def test_concurrent_callers_share_one_specification(server: ApiServer) -> None:
+    """FastAPI cannot describe routes in two threads: some of the first callers got a 500."""
+    application, executor, statuses = server.application(), CountingExecutor(2), list[int]()
+    asyncio.get_running_loop().set_default_executor(executor)
+
+    async def get(path: str) -> None:
+        async def send(message: dict[str, Any]) -> None:
+            if "status" in message:
+                statuses.append(message["status"])
+
+        scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
+        await application({**scope, "headers": [], "client": ("192.0.2.1", 1), "scheme": "http"}, None, send)
+
+    await asyncio.gather(*(get(path) for path in ["/openapi.json", "/docs"] * 10))
+    assert statuses == [200] * 20
+    assert executor.jobs == 1
 
 
 def test_every_get_route_has_head(server: ApiServer) -> None:
