@@ -5,7 +5,8 @@ read from the store. A request that exceeds the budget, or half of it for one ad
 needs several times these bytes runs for one request at a time.
 
 Steps of the event loop: hundreds of requests may be ready in one step, and others would wait until it ends. So at most
-STARTS_IN_STEP start in one, and one body beyond COSTLY_SIZE is read; callers take turns.
+STARTS_IN_STEP start in one, and one body beyond COSTLY_SIZE is read; callers take turns. The bodies that are read or
+committed have COSTLY_BYTES, because a commit of more would delay the next one.
 
 Attempts: validations, reschedules and refused sends cost as much as a send (a reschedule writes the content again, and
 an event for each webhook), but the stored rate limits of a key count stored messages only. They are counted in a minute
@@ -33,7 +34,8 @@ from app.store.keys.records import Key
 
 UNRESERVED_SIZE = 64 * 1024  # bytes of a body or a response that are not reserved; urgent mail is small
 INLINE_SIZE = 256 * 1024  # bytes; parsing or composing more would block all other requests
-COSTLY_SIZE = 4 * 1024  # bytes of a body that may take milliseconds to read
+COSTLY_SIZE = 4 * 1024  # bytes of a body that may take milliseconds to read and to commit
+COSTLY_BYTES = 1024 * 1024  # of such bodies that are read or committed, and one more body
 STARTS_IN_STEP = 8  # requests that start in one step of the event loop
 MEMORY_BUDGET = "postern.memory_budget"  # key of the MemoryBudget in the scope of every request
 _FREE = nullcontext()
@@ -92,8 +94,8 @@ class MemoryBudget:
     def __init__(self, limit: int, largest: int = 0) -> None:
         """`largest`: bytes that one request may need, the minimum of a share."""
         self._quota = Quota(limit, max(limit // 2, largest))
-        self._turns = _Turns()
-        self.starts, self.costly_reads = Starts(STARTS_IN_STEP), Starts(1)
+        self._large, self._costly = _Turns(1), _Turns(COSTLY_BYTES)
+        self.starts, self._costly_starts = Starts(STARTS_IN_STEP), Starts(1)
 
     def reserve(self, scope: Scope, size: int, unread: bool = False) -> None:
         """Reserve so many bytes in total for the request, until `release`. Raises BodyBudgetExhausted."""
@@ -120,7 +122,17 @@ class MemoryBudget:
         """Context for work on a body or an email of this size: those `above` run one at a time, API keys in turn.
 
         Text, parsed value and message together take several times the bytes of the body."""
-        return _FREE if size <= above else self._turns.turn(_holders(scope)[-1])
+        return _FREE if size <= above else self._large.turn(_holders(scope)[-1])
+
+    @asynccontextmanager
+    async def costly_work_slot(self, scope: Scope, size: int) -> AsyncIterator[None]:
+        """Context to read a body of this size and to commit its email: COSTLY_BYTES at a time, one in a step of the
+        event loop, API keys in turn."""
+        holder = _holders(scope)[-1]
+        async with self._costly.turn(holder, size):
+            if start := self._costly_starts.take(holder):
+                await start
+            yield
 
 
 def memory_budget(scope: Scope) -> MemoryBudget:
@@ -146,21 +158,33 @@ def _holders(scope: Scope) -> tuple[Hashable, ...]:
     return (address, key.id) if key else (address,)
 
 
-_Waiting = dict[Hashable, deque["asyncio.Future[None]"]]  # by holder; the next holder stands first
+class _Queue:
+    """Waiters of each holder, with their sizes. Holders take turns."""
 
+    def __init__(self) -> None:
+        self._waiting: dict[Hashable, deque[tuple[asyncio.Future[None], int]]] = {}  # the next holder stands first
 
-def _admit_next(waiting: _Waiting) -> bool:
-    """End the wait of the first waiter of the next holder, and move that holder to the end. False: nobody waits."""
-    while waiting:
-        holder, waiters = next(iter(waiting.items()))
-        del waiting[holder]
-        given = waiters.popleft()
-        if waiters:
-            waiting[holder] = waiters
-        if not given.done():
-            given.set_result(None)
-            return True
-    return False
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def join(self, holder: Hashable, size: int = 1) -> asyncio.Future[None]:
+        """Return a future that ends when the waiter is admitted."""
+        given = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(holder, deque()).append((given, size))
+        return given
+
+    def admit(self) -> int:
+        """Admit the first waiter of the next holder, which then stands last. Return its size, or 0: nobody waits."""
+        while self._waiting:
+            holder, waiters = next(iter(self._waiting.items()))
+            del self._waiting[holder]
+            given, size = waiters.popleft()
+            if waiters:
+                self._waiting[holder] = waiters
+            if not given.done():
+                given.set_result(None)
+                return size
+        return 0
 
 
 class Starts:
@@ -169,62 +193,64 @@ class Starts:
     def __init__(self, most: int) -> None:
         self._most = self._left = most
         self._is_counting = False
-        self._waiting: _Waiting = {}
+        self._waiting = _Queue()
 
     def take(self, holder: Hashable) -> asyncio.Future[None] | None:
         """Take a start of this step: None, or a future that ends in a step with a start left."""
-        loop = asyncio.get_running_loop()
         if not self._is_counting:
-            self._is_counting = True
-            loop.call_soon(self._begin_step)
+            self._count_step()
         if self._left and not self._waiting:
             self._left -= 1
             return None
-        given = loop.create_future()
-        self._waiting.setdefault(holder, deque()).append(given)
-        return given
+        return self._waiting.join(holder)
+
+    def _count_step(self) -> None:
+        self._is_counting = True
+        asyncio.get_running_loop().call_soon(self._begin_step)
 
     def _begin_step(self) -> None:
         self._left = self._most
         self._is_counting = False
-        while self._waiting and self._left and _admit_next(self._waiting):
+        while self._left and self._waiting.admit():
             self._left -= 1
         if self._waiting:
-            self._is_counting = True
-            asyncio.get_running_loop().call_soon(self._begin_step)
+            self._count_step()
 
 
 class _Turns:
-    """Fair lock: its holders are served in turn, so that one with many waiters does not delay the others."""
+    """Fair lock for work of `most` in total, and one more piece. Holders take turns, so that one with many waiters does
+    not delay the others."""
 
-    def __init__(self) -> None:
-        self._locked = False
-        self._waiting: _Waiting = {}
+    def __init__(self, most: int) -> None:
+        self._left = most
+        self._waiting = _Queue()
 
     @asynccontextmanager
-    async def turn(self, holder: Hashable) -> AsyncIterator[None]:
-        """Hold the lock for the block."""
-        if self._locked:
-            await self._wait(holder)
-        self._locked = True
+    async def turn(self, holder: Hashable, size: int = 1) -> AsyncIterator[None]:
+        """Hold a part of this size for the block."""
+        if self._left > 0:
+            self._left -= size
+        else:
+            await self._wait(holder, size)
         try:
             yield
         finally:
-            self._next()
+            self._give_back(size)
 
-    async def _wait(self, holder: Hashable) -> None:
-        given = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(holder, deque()).append(given)
+    async def _wait(self, holder: Hashable, size: int) -> None:
+        given = self._waiting.join(holder, size)
         try:
             await given
         except asyncio.CancelledError:
-            if given.done() and not given.cancelled():  # the lock was passed on in the same step of the loop
-                self._next()
+            if given.done() and not given.cancelled():  # it was admitted in the same step of the loop
+                self._give_back(size)
             raise
 
-    def _next(self) -> None:
-        """Pass the lock to the next waiter."""
-        self._locked = _admit_next(self._waiting)
+    def _give_back(self, size: int) -> None:
+        """Admit those who wait."""
+        self._left += size
+        while self._left > 0 and (admitted := self._waiting.admit()):
+            self._left -= admitted
 
 
 class AttemptLimiter:

@@ -138,15 +138,16 @@ class SubmissionPipeline:
         token = None if given is None else idempotency_key(given)
         permissive = endpoint.is_permissive(request)
         raw = await body.read(request, self._context.limits)
-        budget = memory_budget(request.scope)
-        if len(raw) > COSTLY_SIZE and (turn := budget.costly_reads.take(key.id)):
-            await turn
         with _NOTHING if token is None else self._in_flight.hold(key.id, endpoint.path, token):
             now = self._context.clock.now()
             ids = [self._ids.new(now) for _ in range(endpoint.max_emails)]
             build = partial(self._build, endpoint, key, raw, token, ids, now, request.scope["caller"].client)
-            if endpoint.max_emails == 1 and len(raw) <= INLINE_SIZE:
+            if endpoint.max_emails == 1 and len(raw) <= COSTLY_SIZE:
                 return await self._store(build(), request, endpoint, key, permissive)
+            budget = memory_budget(request.scope)
+            if endpoint.max_emails == 1 and len(raw) <= INLINE_SIZE:
+                async with budget.costly_work_slot(request.scope, len(raw)):
+                    return await self._store(build(), request, endpoint, key, permissive)
             # Large work runs in a thread, so that other requests need not wait for it.
             # A batch may have thousands of recipients, so that hundreds of batches would fill the queue of the writer.
             async with budget.large_work_slot(request.scope, len(raw), above=COSTLY_SIZE):

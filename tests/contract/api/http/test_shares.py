@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import re
 import select
 import socket
-from collections.abc import Sequence
-from contextlib import ExitStack
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +15,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.api.auth import authenticator as api_keys
-from app.api.auth.limits import INLINE_SIZE, Caller, MemoryBudget, Starts
+from app.api.auth.limits import COSTLY_BYTES, INLINE_SIZE, Caller, MemoryBudget, Starts
 from app.api.emails import outcome_waiter
 from app.api.http import body as api_body
 from app.api.server import middleware
@@ -253,6 +255,24 @@ async def test_large_work_of_keys_takes_turns() -> None:
         pass
 
 
+async def test_costly_work_of_keys_takes_turns() -> None:
+    """COSTLY_BYTES and one more body are under way at most, and another key is next."""
+    budget, started, under_way = MemoryBudget(1000), list[int](), list[int]()
+
+    async def work(number: int) -> None:
+        async with budget.costly_work_slot(scope_of(number), INLINE_SIZE):
+            started.append(number)
+            under_way.append(under_way[-1] + INLINE_SIZE if under_way else INLINE_SIZE)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            under_way.append(under_way[-1] - INLINE_SIZE)
+
+    await asyncio.gather(*(work(number) for number in [1] * 20 + [2]))
+    assert under_way[-1] == 0
+    assert max(under_way) <= COSTLY_BYTES + INLINE_SIZE
+    assert started.index(2) <= COSTLY_BYTES // INLINE_SIZE + 1
+
+
 CROWD = 100
 COSTLY = {**MINIMAL, "html": "<p>a" * 2_000}
 
@@ -276,8 +296,46 @@ def test_a_crowd_of_requests_does_not_delay_another_caller(
     assert order.index(1) < CROWD // 2
 
 
-async def answered(app: Any, method: str, path: str, body: object, keys: Sequence[str]) -> list[int]:
-    """Return the callers in the order of their answers: CROWD requests of caller 0, and one of caller 1."""
+def test_a_crowd_of_costly_emails_does_not_fill_a_commit(tmp_path: Path) -> None:
+    """Another caller's email would wait for it. All of the crowd could be in one, because another process writes."""
+    with open_server(tmp_path) as server:
+        keys = [server.make_key(), server.make_key()]
+        costly, sizes = changed(text="x" * (COSTLY_BYTES // 7)), ("8.0", "+Inf")
+        before = [commits(server, most) for most in sizes]
+        server.run(answered(server.application(), "POST", "/emails", costly, keys, blocked(tmp_path / "postern.db")))
+        small, all_ = (commits(server, most) - there for most, there in zip(sizes, before, strict=True))
+        assert small == all_ >= CROWD // 8
+
+
+def commits(server: ApiServer, most: str) -> float:
+    """Return the number of commits of at most so many writes."""
+    (line,) = re.findall(
+        rf'postern_commit_group_size_bucket{{le="{re.escape(most)}"}} (.+)', server.get("/metrics").text
+    )
+    return float(line)
+
+
+@contextmanager
+def blocked(database: Path) -> Iterator[None]:
+    """Nothing is committed in the block."""
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    yield
+    connection.close()
+
+
+async def answered(
+    app: Any,
+    method: str,
+    path: str,
+    body: object,
+    keys: Sequence[str],
+    block: AbstractContextManager[None] | None = None,
+) -> list[int]:
+    """Return the callers in the order of their answers: CROWD requests of caller 0, and one of caller 1.
+
+    They start in the `block`, and have all that they can do in it behind them at its end.
+    """
     order = list[int]()
 
     async def ask(caller: int) -> None:
@@ -296,7 +354,11 @@ async def answered(app: Any, method: str, path: str, body: object, keys: Sequenc
 
     await asyncio.gather(ask(0), ask(1))  # their keys are known from now on
     order.clear()
-    await asyncio.gather(*(ask(caller) for caller in [0] * CROWD + [1]))
+    with block or nullcontext():
+        crowd = asyncio.gather(*(ask(caller) for caller in [0] * CROWD + [1]))
+        for _ in range(2 * CROWD if block else 0):
+            await asyncio.sleep(0)
+    await crowd
     await app.close()
     return order
 
