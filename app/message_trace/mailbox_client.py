@@ -6,12 +6,12 @@ which a message keeps when it is moved to another folder.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from app.mail.ndr.parse import MAX_SIZE
 from app.mail.office365.graph import MAIL_PERMISSION, MAIL_ROLE, iso_seconds
+from app.mail.times import moment
 from app.message_trace.graph import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, GraphConnection, GraphError
 
 INBOX, JUNK = "inbox", "junkemail"
@@ -95,7 +95,7 @@ def _message(document: Mapping[str, Any]) -> FolderMessage | None:
     id = document.get("id")
     if not isinstance(id, str) or "@removed" in document:
         return None
-    return FolderMessage(id, _seconds(document.get("receivedDateTime")), _fields(document))
+    return FolderMessage(id, moment(str(document.get("receivedDateTime"))) or 0.0, _fields(document))
 
 
 def _fields(document: Mapping[str, Any]) -> Fields | None:
@@ -104,10 +104,3 @@ def _fields(document: Mapping[str, Any]) -> Fields | None:
         return None
     pairs = ((field.get("name"), field.get("value")) for field in fields if isinstance(field, dict))
     return [(name, value) for name, value in pairs if isinstance(name, str) and isinstance(value, str)]
-
-
-def _seconds(text: object) -> float:
-    try:
-        return datetime.fromisoformat(str(text)).timestamp()
-    except (ValueError, OverflowError):
-        return 0.0

@@ -55,16 +55,13 @@ _REPLACE = (
 )
 
 
-def create(connection: Connection, batch: Sequence[NewKey]) -> list[None]:
-    """Store keys by the SHA-256 of their secrets. An id or digest that is stored already is an AlreadyStoredError."""
-    connection.execute(insert(api_keys), [_values(new.key) for new in batch])
-    connection.execute(
-        insert(api_key_secrets), [_secret_row(new.key.id, new.digest, new.key.created_at) for new in batch]
-    )
-    for new in batch:
-        key, details = new.key, _created_details(new)
-        audit.write_change(connection, AuditAction.KEY_CREATED, key.id, key.created_at, new.by, details)
-    return [None] * len(batch)
+@per_argument
+def create(connection: Connection, new: NewKey) -> None:
+    """Store a key by the SHA-256 of its secret. An id or digest that is stored already is an AlreadyStoredError."""
+    key = new.key
+    connection.execute(insert(api_keys), _values(key))
+    connection.execute(insert(api_key_secrets), _secret_row(key.id, new.digest, key.created_at))
+    audit.write_change(connection, AuditAction.KEY_CREATED, key.id, key.created_at, new.by, _created_details(key))
 
 
 @per_argument
@@ -142,8 +139,8 @@ def find(connection: Connection, digest: bytes) -> AuthenticatedKey | None:
     return None
 
 
-def _created_details(new: NewKey) -> dict[str, Any]:
-    return {name: value for name, value in _audited_fields(new.key).items() if value not in ((), [], None, False)}
+def _created_details(key: Key) -> dict[str, Any]:
+    return {name: value for name, value in _audited_fields(key).items() if value not in ((), [], None, False)}
 
 
 def _audited_fields(key: Key) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import Connection, Row, select, text
 
+from app.store.db.writer import per_argument
 from app.store.keys import keys
 from app.store.keys.audit import Actor
 from app.store.keys.records import AuthenticatedKey, Key, KeyRotation, NewKey, Permission, Revocation
@@ -60,14 +61,11 @@ def first_id(digest: bytes) -> UUID:
     return uuid5(_NAMESPACE, digest.hex())
 
 
-def apply(connection: Connection, batch: Sequence[Setting]) -> list[Applied]:
+@per_argument
+def apply(connection: Connection, setting: Setting) -> Applied:
     """Create, rotate or revoke the setting's key, so that only the given secret works."""
     if connection.dialect.name == "postgresql":  # an embedded database has one writer anyway
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    return [_apply(connection, one) for one in batch]
-
-
-def _apply(connection: Connection, setting: Setting) -> Applied:
     live = [row for row in connection.execute(_NOT_REVOKED.with_for_update()) if row.id.version == _VERSION]
     if setting.digest is None:
         revoked = _revoke(connection, live, setting.now)

@@ -59,13 +59,13 @@ _NEXT = (
 _DELIVERY = _DELIVERIES.where(_d.webhook_id == bindparam("id"), _d.event_id == bindparam("event"))
 
 
-def create(connection: Connection, batch: Sequence[NewWebhook]) -> list[None]:
-    """Store endpoints. They receive the events from now on."""
-    connection.execute(_INSERT, [_values(new.webhook) for new in batch])
-    for new in batch:
-        details, created_at = _audited_fields(new.webhook), new.webhook.created_at
-        audit.write_change(connection, AuditAction.WEBHOOK_CREATED, new.webhook.id, created_at, new.by, details)
-    return [None] * len(batch)
+@per_argument
+def create(connection: Connection, new: NewWebhook) -> None:
+    """Store an endpoint. It receives the events from now on."""
+    webhook = new.webhook
+    connection.execute(_INSERT, _values(webhook))
+    details = _audited_fields(webhook)
+    audit.write_change(connection, AuditAction.WEBHOOK_CREATED, webhook.id, webhook.created_at, new.by, details)
 
 
 @per_argument
