@@ -4,7 +4,7 @@ The steps are in the order of the set-up: token, permission with consent, reques
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from app.clock import Clock
@@ -13,7 +13,7 @@ from app.doctor.token_claims import Claims
 from app.mail.explain import fill_text
 from app.mail.office365.graph import MAIL_PERMISSION, MAIL_ROLE, TRACE_PERMISSION, TRACE_PRINCIPAL
 from app.mail.outcome.attempt import Failure, FailureKind, Phase
-from app.mail.outcome.fix_steps import numbered, steps_of
+from app.mail.outcome.fix_steps import numbered
 from app.mail.outcome.verdict import Explanation
 from app.mail.policy import judge_failure
 from app.mail.times import HOUR, minute_text
@@ -23,7 +23,6 @@ TIMEOUT = 20.0  # seconds for the token, and again for the request
 MAX_LAG = 1.0 * HOUR  # seconds, as in the alert PosternTraceBehind
 _OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _THROTTLED = 200, 401, 403, 404, 429
 _NAMES = {Step.TRACE: "the message trace", Step.REPORTS: "non-delivery reports"}
-_RELEASE = "postern mailboxes release"  # advice for a held mailbox; a reader tries again by itself
 
 _GRANT_TRACE = (
     "In Postern's folder deploy/office365 run `./Register-PosternApp.ps1 -MessageTrace`. It creates what is missing "
@@ -152,9 +151,8 @@ async def _check(target: GraphTarget) -> Finding:
 
 def _without_token(target: GraphTarget, detail: str, code: str) -> Finding:
     verdict = judge_failure(Failure(Phase.AUTH, FailureKind.CREDENTIAL, detail, code))
-    fix: Sequence[str] = [step for step in steps_of(verdict.explanation.fix) if _RELEASE not in step]
     summary = f"There is no token to read {_NAMES[target.step]}. {detail} {verdict.explanation.summary}"
-    return replace(failed(target.step, summary, numbered(*fix)), cause=verdict.rule)
+    return replace(failed(target.step, summary, verdict.explanation.fix), cause=verdict.rule)
 
 
 def _refused(target: GraphTarget, answer: GraphAnswer, claims: Claims | None) -> Finding:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.mail import retry_schedule
+from app.mail.outcome.fix_steps import numbered, steps_of
 from app.mail.outcome.verdict import Action, Explanation, Verdict
 from app.mail.times import HOUR, MINUTE
 
@@ -19,6 +20,10 @@ PROBE_DELAYS: tuple[float, ...] = (5.0 * MINUTE, 1.0 * HOUR, 6.0 * HOUR)  # seco
 MAX_PAUSE = 5.0 * MINUTE  # seconds; limit of the growing pause. A rule's own pause may be longer.
 GROW_AFTER = 60.0  # seconds between steps back to full concurrency
 MAX_REASON = 200  # characters
+_RELEASE = (
+    "Run `postern mailboxes release <mailbox>`: it continues at once. Without that, also after a restart, it waits for "
+    "its next attempt."
+)
 
 
 class Health(StrEnum):
@@ -147,6 +152,14 @@ def release(condition: MailboxCondition, now: float) -> MailboxCondition:
     return MailboxCondition(
         since=now, refusals=1, during_login=True, connections=condition.connections, grows_at=condition.grows_at
     )
+
+
+def explain_hold(condition: MailboxCondition) -> MailboxCondition:
+    """Return the condition with the last step of its fix, if Postern itself holds the mailbox: a release."""
+    why = condition.explanation
+    if condition.health is not Health.HELD or condition.until is None or why is None:
+        return condition
+    return replace(condition, explanation=Explanation(why.summary, numbered(*steps_of(why.fix), _RELEASE)))
 
 
 def _held(condition: MailboxCondition, verdict: Verdict, now: float, *, during_login: bool) -> MailboxCondition:

@@ -151,8 +151,10 @@ class Mailbox:
 
     def _set_condition(self, condition: MailboxCondition) -> None:
         before = self._condition
-        if self._method and condition.explanation is not None and condition.explanation is not before.explanation:
-            condition = replace(condition, explanation=explain_for_login(condition.explanation, self._method))
+        if condition.explanation is not None and condition.explanation is not before.explanation:
+            if self._method:
+                condition = replace(condition, explanation=explain_for_login(condition.explanation, self._method))
+            condition = mailbox_health.explain_hold(condition)
         self._condition = condition
         if condition.health is not before.health:
             _log_change(self.name, condition)

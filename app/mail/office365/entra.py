@@ -17,11 +17,7 @@ _RFC = "RFC 6749 §5.2"
 
 _APP = "At https://entra.microsoft.com open App registrations, the app"
 _SECRETS = f"{_APP}, Certificates & secrets"
-_READS_AGAIN = (
-    "Postern reads a secret in a file again; otherwise restart Postern. Postern tries the login again "
-    "automatically; `postern mailboxes release <mailbox>` does it immediately."
-)
-_TRIED_AGAIN = "Postern tries the login again automatically; `postern mailboxes release <mailbox>` does it immediately."
+_READS_AGAIN = "Postern reads a secret in a file again; otherwise restart Postern."
 _AUTOMATIC = "Nothing to do: Postern requests a token again automatically."
 
 
@@ -112,7 +108,6 @@ _ASSERTION = (
         fix=numbered(
             "Set the clock of this machine right (NTP). With POSTERN_FEDERATED_TOKEN_FILE, check that the program that "
             "writes that file still renews it.",
-            _TRIED_AGAIN,
         ),
         hold=False,
     ),
@@ -129,7 +124,7 @@ _ASSERTION = (
         fix=numbered(
             f"{_SECRETS}, Federated credentials. Issuer, subject (system:serviceaccount:<namespace>:<service-account> "
             "in Kubernetes) and audience (api://AzureADTokenExchange) must be exactly those of the token.",
-            f"Microsoft needs a few minutes to apply the change. {_TRIED_AGAIN}",
+            "Microsoft needs a few minutes to apply the change.",
         ),
         source=_FEDERATION,
     ),
@@ -153,7 +148,6 @@ _APP_OR_TENANT = (
         fix=numbered(
             "At https://entra.microsoft.com open Enterprise applications, the app, Properties. Enabled for users to "
             "sign in must be Yes. If the app is not in the list, grant admin consent under App registrations.",
-            _TRIED_AGAIN,
         ),
     ),
     Row(
@@ -163,7 +157,6 @@ _APP_OR_TENANT = (
         fix=numbered(
             f"{_APP}, API permissions. Add the permissions that Postern needs (deploy/office365/README.md) and grant "
             "admin consent.",
-            _TRIED_AGAIN,
         ),
     ),
     Row(
@@ -198,7 +191,6 @@ _APP_OR_TENANT = (
             "At https://entra.microsoft.com open Enterprise applications, the app, Sign-in logs, Service principal "
             "sign-ins. The failed sign-in names the policy.",
             "Allow this server's public IP address in that policy, or exclude the app from it.",
-            _TRIED_AGAIN,
         ),
     ),
     Row(
@@ -208,7 +200,6 @@ _APP_OR_TENANT = (
         fix=numbered(
             "Look the AADSTS number up at https://login.microsoftonline.com/error.",
             "Check POSTERN_TENANT_ID, POSTERN_CLIENT_ID and POSTERN_AUTHORITY.",
-            _TRIED_AGAIN,
         ),
         source=_RFC,
     ),
@@ -222,7 +213,6 @@ _IDENTITY = (
         fix=numbered(
             "In the Azure portal open this machine or app, Identity. Switch the system-assigned identity on, or add "
             "the user-assigned one and set POSTERN_CLIENT_ID to its client id.",
-            _TRIED_AGAIN,
         ),
         source=_MANAGED,
     ),

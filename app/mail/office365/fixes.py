@@ -13,7 +13,7 @@ def powershell(*commands: str) -> str:
 
 
 NOTHING = "Nothing to do: Postern tries again automatically."
-LOGS_IN_AGAIN = "Wait: Postern tries the login again automatically. Microsoft may need an hour to apply the change."
+WAIT = "Wait: Microsoft may need an hour to apply the change."
 
 EHLO_NAME = (
     "Set POSTERN_EHLO_NAME to a plain host name such as postern.example.com: letters, digits, hyphens and dots, no "
@@ -25,7 +25,7 @@ ENABLE_SMTP = (
     "Manage email apps, tick Authenticated SMTP and save; or "
     + powershell("Set-CASMailbox -Identity <mailbox> -SmtpClientAuthenticationDisabled $false")
 )
-SMTP_AUTH_ON = numbered(ENABLE_SMTP, LOGS_IN_AGAIN)
+SMTP_AUTH_ON = numbered(ENABLE_SMTP, WAIT)
 
 GRANT = "./Grant-PosternMailbox.ps1 -ClientId <client-id> -ObjectId <object-id> -Mailbox <mailbox>"
 RUN_GRANT = f"In Postern's folder deploy/office365 run `{GRANT}`"
@@ -42,9 +42,12 @@ OAUTH_STEPS = (
 )
 OAUTH = numbered(*OAUTH_STEPS)
 
+NEW_CREDENTIAL = (
+    "write the right password to its file, which Postern reads at every login, or set POSTERN_PASSWORD and restart "
+    "Postern."
+)
 PASSWORD_CHECKS = (
-    "Sign in as <mailbox> with the same password at https://outlook.office.com. If that fails, set the right password "
-    "in POSTERN_PASSWORD and restart Postern.",
+    f"Sign in as <mailbox> with the same password at https://outlook.office.com. If that fails: {NEW_CREDENTIAL}",
     "If the sign-in works, your organization forbids passwords for SMTP, or multifactor authentication is on. Log in "
     "with OAuth 2.0 instead: deploy/office365/README.md, method 1.",
 )

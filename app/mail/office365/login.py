@@ -8,13 +8,14 @@ from functools import partial
 from app.mail.office365 import sources
 from app.mail.office365.fixes import (
     ENABLE_SMTP,
-    LOGS_IN_AGAIN,
+    NEW_CREDENTIAL,
     OAUTH,
     OAUTH_CHECKS,
     OAUTH_STEPS,
     PASSWORD_CHECKS,
     RUN_GRANT,
     SMTP_AUTH_ON,
+    WAIT,
     powershell,
 )
 from app.mail.outcome.fix_steps import numbered
@@ -28,7 +29,7 @@ _POLICY = enhanced("5.7.139")
 _refused = partial(mailbox_rule, phases=_LOGIN, codes=range(500, 600), statuses=_POLICY, hold=True)
 _OAUTH_REFUSED = Explanation(
     "The login of the OAuth app is refused without a reason, most likely because it has no right to the mailbox.",
-    numbered(*OAUTH_CHECKS, ENABLE_SMTP, LOGS_IN_AGAIN),
+    numbered(*OAUTH_CHECKS, ENABLE_SMTP, WAIT),
 )
 _PASSWORD_REFUSED = Explanation(
     "The login with the password is refused without a reason, most likely because the password is wrong.",
@@ -122,7 +123,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         fix=numbered(
             "Sign in as <mailbox> with the same password at https://outlook.office.com.",
             "If that fails: reset the password at https://admin.microsoft.com, Users, Active users, the mailbox, and "
-            "check there that sign-in is not blocked. Then set POSTERN_PASSWORD and restart Postern.",
+            "check there that sign-in is not blocked. Then " + NEW_CREDENTIAL,
             "If it works: multifactor authentication is on, so the password alone is refused. Log in with OAuth 2.0 "
             "instead: deploy/office365/README.md, method 1.",
         ),
@@ -149,7 +150,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         fix=numbered(
             "Open https://admin.microsoft.com, Users, Active users, the mailbox: sign-in must be allowed, and under "
             "Licenses and apps an Exchange Online license must be ticked.",
-            LOGS_IN_AGAIN,
+            WAIT,
         ),
         source=f"{sources.LOG} (October 2024)",
         confidence=Confidence.MEDIUM,
@@ -171,9 +172,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         any_of=("sts url does not support https",),
         text=("federated sts url does not support https",),
         summary="Your organization's own sign-in server (AD FS) does not offer HTTPS, which Microsoft requires.",
-        fix=numbered(
-            "Ask the administrator of AD FS to make its address answer over HTTPS with TLS 1.2.", LOGS_IN_AGAIN
-        ),
+        fix=numbered("Ask the administrator of AD FS to make its address answer over HTTPS with TLS 1.2.", WAIT),
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.MEDIUM,
     ),
@@ -194,7 +193,7 @@ _BY_POLICY: tuple[Rule, ...] = (
     _refused(
         name="login-against-policy",
         summary="A policy of your organization refuses the mailbox's login; the reply names it.",
-        fix=numbered(f"{_USER_SIGN_INS} The failed sign-in names the reason.", ENABLE_SMTP, LOGS_IN_AGAIN),
+        fix=numbered(f"{_USER_SIGN_INS} The failed sign-in names the reason.", ENABLE_SMTP, WAIT),
         source=sources.FIX_APPLICATIONS,
         confidence=Confidence.MEDIUM,
     ),
@@ -266,7 +265,7 @@ _REFUSED: tuple[Rule, ...] = (
             "For the older way with FullAccess instead: at https://entra.microsoft.com, App registrations, the app, "
             "API permissions, add Office 365 Exchange Online, Application permissions, SMTP.SendAsApp, and grant admin "
             "consent.",
-            LOGS_IN_AGAIN,
+            WAIT,
         ),
         source="sasl-xoauth2 README, #104, #110",
         confidence=Confidence.MEDIUM,
@@ -280,7 +279,7 @@ _REFUSED: tuple[Rule, ...] = (
             "Grant the app access to the account: "
             + powershell("Add-HVEAppAccess -Identity <mailbox> -AppIds <object-id>")
             + " The <object-id> is the one under Enterprise applications at https://entra.microsoft.com.",
-            "Wait: Microsoft applies the change within 5 minutes, and Postern tries the login again automatically.",
+            "Wait: Microsoft applies the change within 5 minutes.",
         ),
         source="sasl-xoauth2 README, #104, #110",
         confidence=Confidence.MEDIUM,
@@ -315,7 +314,7 @@ _REFUSED: tuple[Rule, ...] = (
         text=("unrecognized authentication type",),
         summary="The server does not know this login method. This also happens occasionally under load.",
         fix="Check that POSTERN_SMTP_HOST is smtp.office365.com and POSTERN_SMTP_PORT is 587, and that no proxy is "
-        "between. Postern tries again automatically.",
+        "between.",
         source="mikel/mail #1357; ntfy #1020; sensu-email-handler #18; nodemailer #1060",
         confidence=Confidence.HIGH,
     ),

@@ -24,6 +24,10 @@ async def test_a_disabled_login_has_its_command_everywhere(
     [held] = [line for line in lines if line["event"] == "mailbox.held"]
     for fix in (said["fix"], mailbox["explanation"]["fix"], held["fix"]):
         assert f"Set-CASMailbox -Identity {MAILBOX} -SmtpClientAuthenticationDisabled $false" in fix
+        assert fix.endswith(
+            f" 3. Run `postern mailboxes release {MAILBOX}`: it continues at once. "
+            "Without that, also after a restart, it waits for its next attempt."
+        )
         assert "<mailbox>" not in fix
 
 

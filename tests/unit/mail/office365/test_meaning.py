@@ -75,7 +75,7 @@ def test_a_fault_of_mailbox_tenant_or_host_defers(sample: Sample) -> None:
         ("ehlo-name", Scope.HOST, 0.0, True),
         ("unrecognized-command", Scope.HOST, 5.0, False),
         ("session-timed-out", Scope.HOST, 1.0, False),
-        ("tenant-external-limit", Scope.TENANT, HOUR, True),
+        ("tenant-external-limit", Scope.TENANT, HOUR, False),
         ("tenant-over-threshold", Scope.TENANT, HOUR, True),
         ("sender-restricted", Scope.MAILBOX, HOUR, True),
     ],
