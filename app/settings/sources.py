@@ -189,10 +189,10 @@ def check_names(known: Mapping[str, frozenset[str]], secret: frozenset[str]) -> 
             continue
         if plain == variable(_TABLES):
             raise SourceError(f"{name}: pools have tables. Write [[pools]] into postern.toml, named by {CONFIG}.")
-        raise SourceError(f"{name}: there is no such setting. {_near(plain, variables)}")
+        raise SourceError(f"{name}: there is no such setting. {_near(plain, variables, name[len(plain) :])}")
 
 
-def _near(name: str, known: Iterable[str]) -> str:
+def _near(name: str, known: Iterable[str], suffix: str = "") -> str:
     bare = {other.removeprefix(PREFIX): other for other in known}  # the common prefix would make all names similar
     near = difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1)
-    return f"Did you mean {bare[near[0]]}?" if near else "deploy/docs/settings.md lists the settings."
+    return f"Did you mean {bare[near[0]]}{suffix}?" if near else "deploy/docs/settings.md lists the settings."

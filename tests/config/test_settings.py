@@ -154,6 +154,10 @@ WRONG = [
         "POSTERN_MAX_MESSAGE_BYTES: '200000000' is too large. Give 157286400 or less.",
     ),
     ({"POSTERN_PASWORD": "x"}, "POSTERN_PASWORD: there is no such setting. Did you mean POSTERN_PASSWORD?"),
+    (
+        {"POSTERN_PASWORD_FILE": "x"},
+        "POSTERN_PASWORD_FILE: there is no such setting. Did you mean POSTERN_PASSWORD_FILE?",
+    ),
     ({"POSTERN_XYZZY": "x"}, "POSTERN_XYZZY: there is no such setting. deploy/docs/settings.md lists the settings."),
     (
         {"POSTERN_PASSWORD_FILE": "/nowhere/secret"},
