@@ -2,6 +2,8 @@
 temporary errors of the server.
 """
 
+from functools import partial
+
 from app.mail.office365 import sources
 from app.mail.office365.fixes import EHLO_NAME, NOTHING
 from app.mail.outcome.attempt import Phase
@@ -18,12 +20,11 @@ from app.mail.outcome.rule import (
 from app.mail.outcome.verdict import Confidence
 
 _REWRITTEN = "Nothing to do. If it happens often, check for a firewall that rewrites SMTP (often called SMTP fixup)."
+_closing = partial(host_rule, phases=ANY, codes=(421,))
 
 RULES: tuple[Rule, ...] = (
-    host_rule(
+    _closing(
         name="legacy-tls",
-        phases=ANY,
-        codes=(421,),
         statuses=enhanced("4.7.66"),
         text=("tls 1.0 and 1.1 are not supported", "aka.ms/smtp_auth_tls"),
         hold=True,
@@ -33,10 +34,8 @@ RULES: tuple[Rule, ...] = (
         source=sources.LEGACY_TLS,
         confidence=Confidence.HIGH,
     ),
-    host_rule(
+    _closing(
         name="service-not-active",
-        phases=ANY,
-        codes=(421,),
         statuses=enhanced("4.3.2"),
         any_of=("service not active", "service not available"),
         pause=5.0,
@@ -45,10 +44,8 @@ RULES: tuple[Rule, ...] = (
         source="MailKit #1106; smtp-field-manual (2025)",
         confidence=Confidence.MEDIUM,
     ),
-    host_rule(
+    _closing(
         name="connection-limit",
-        phases=ANY,
-        codes=(421,),
         statuses=enhanced("4.3.2"),
         any_of=("maximum number of concurrent",),
         text=("maximum number of concurrent connections", "maximum number of concurrent server connections"),
@@ -59,10 +56,8 @@ RULES: tuple[Rule, ...] = (
         source=f"{sources.RESPONSES}; smtp-field-manual (2025)",
         confidence=Confidence.MEDIUM,
     ),
-    host_rule(
+    _closing(
         name="session-timed-out",
-        phases=ANY,
-        codes=(421,),
         statuses=enhanced("4.4.1", "4.4.2"),
         any_of=("connection timed out", "timeout waiting for client input"),
         pause=1.0,

@@ -4,7 +4,7 @@ Some hold or pause the mailbox: a missing login or Send As right, and the submis
 """
 
 from app.mail.office365 import sources
-from app.mail.office365.fixes import NOTHING, SEND_AS, SMTP_AUTH_ON, powershell
+from app.mail.office365.fixes import CORRECT_ADDRESS, NOTHING, RAISE_RECIPIENT_LIMIT, SEND_AS, SMTP_AUTH_ON
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.rule import (
     AUTH,
@@ -109,8 +109,7 @@ RULES: tuple[Rule, ...] = (
         text_fallback=("too many recipients",),
         delay=0.0,
         summary="Exchange accepts no more recipients in one transaction; Postern sends to the others in the next one.",
-        fix="Nothing to do. To allow more per message: "
-        + powershell("Set-Mailbox -Identity <mailbox> -RecipientLimits 1000"),
+        fix=f"Nothing to do. To allow more per message: {RAISE_RECIPIENT_LIMIT}",
         source=sources.RFC_5321_RECIPIENTS,
     ),
     deferred_message_rule(
@@ -120,8 +119,7 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("4.5.3"),
         text_fallback=("too many recipients",),
         summary="Exchange does not accept so many recipients in one message at the moment.",
-        fix="Send to fewer recipients at once, or raise the mailbox's limit: "
-        + powershell("Set-Mailbox -Identity <mailbox> -RecipientLimits 1000"),
+        fix=f"Send to fewer recipients at once, or raise the mailbox's limit: {RAISE_RECIPIENT_LIMIT}",
         source=sources.RFC_5321_RECIPIENTS,
     ),
     failed_message_rule(
@@ -132,8 +130,7 @@ RULES: tuple[Rule, ...] = (
         text_fallback=("resolver.adr.reciplimit", "too many recipients"),
         lockout_class="too-many-recipients",
         summary="The message has more recipients than the mailbox may send to at once.",
-        fix="Send to fewer recipients at once, or raise the mailbox's limit (at most 1000): "
-        + powershell("Set-Mailbox -Identity <mailbox> -RecipientLimits 1000"),
+        fix=f"Send to fewer recipients at once, or raise the mailbox's limit (at most 1000): {RAISE_RECIPIENT_LIMIT}",
         source=sources.RATE_LIMITS,
     ),
     failed_recipient_rule(
@@ -144,7 +141,7 @@ RULES: tuple[Rule, ...] = (
         text_fallback=("invalid address", "reserved by rfc 2606", "single label domain"),
         lockout_class="invalid-recipient",
         summary="The recipient's address is not one that Exchange can send to.",
-        fix="Correct the address in the application and send again.",
+        fix=CORRECT_ADDRESS,
         source=sources.RFC_3463,
         confidence=Confidence.MEDIUM,
     ),

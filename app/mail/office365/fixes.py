@@ -14,6 +14,14 @@ def powershell(*commands: str) -> str:
 
 NOTHING = "Nothing to do: Postern tries again automatically."
 WAIT = "Wait: Microsoft may need an hour to apply the change."
+CORRECT_ADDRESS = "Correct the address in the application and send again."
+RAISE_RECIPIENT_LIMIT = powershell("Set-Mailbox -Identity <mailbox> -RecipientLimits 1000")
+STORE_NO_COPIES = powershell("Set-Mailbox -Identity <mailbox> -MessageCopyForSMTPClientSubmissionEnabled $false")
+ALLOW_PASSWORD_LOGIN = powershell("Set-AuthenticationPolicy -Identity <policy> -AllowBasicAuthSmtp")
+TICK_LICENSE = (
+    "Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and tick an Exchange "
+    "Online license."
+)
 
 EHLO_NAME = (
     "Set POSTERN_EHLO_NAME to a plain host name such as postern.example.com: letters, digits, hyphens and dots, no "
@@ -62,9 +70,9 @@ OAUTH_CHECKS = (
     "set.",
 )
 
+GRANT_SEND_AS = powershell("Add-RecipientPermission -Identity <from-address> -Trustee <mailbox> -AccessRights SendAs")
 SEND_AS = numbered(
-    "Send from the mailbox's own address, or grant it the right to send as the other address: "
-    + powershell("Add-RecipientPermission -Identity <from-address> -Trustee <mailbox> -AccessRights SendAs"),
+    f"Send from the mailbox's own address, or grant it the right to send as the other address: {GRANT_SEND_AS}",
     "After up to an hour, retry the message.",
 )
 

@@ -7,8 +7,10 @@ from functools import partial
 
 from app.mail.office365 import sources
 from app.mail.office365.fixes import (
+    ALLOW_PASSWORD_LOGIN,
     ENABLE_SMTP,
     NEW_CREDENTIAL,
+    NOTHING,
     OAUTH,
     OAUTH_CHECKS,
     OAUTH_STEPS,
@@ -108,8 +110,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         summary="A login with a password is switched off for this mailbox, as for all personal Outlook.com accounts.",
         fix=numbered(
             *OAUTH_STEPS,
-            "To keep the password until then, allow it in the mailbox's authentication policy: "
-            + powershell("Set-AuthenticationPolicy -Identity <policy> -AllowBasicAuthSmtp"),
+            "To keep the password until then, allow it in the mailbox's authentication policy: " + ALLOW_PASSWORD_LOGIN,
         ),
         by_login={LoginMethod.OAUTH: _OAUTH_REFUSED},
         source=sources.FIX_APPLICATIONS,
@@ -183,8 +184,7 @@ _BY_POLICY: tuple[Rule, ...] = (
         fix=numbered(
             "If it is a mailbox: log in with OAuth 2.0, as deploy/office365/README.md, method 1, describes.",
             "If it is a High Volume Email account: at https://entra.microsoft.com, Overview, Properties, security "
-            "defaults must be off, and its authentication policy must allow SMTP: "
-            + powershell("Set-AuthenticationPolicy -Identity <policy> -AllowBasicAuthSmtp"),
+            "defaults must be off, and its authentication policy must allow SMTP: " + ALLOW_PASSWORD_LOGIN,
         ),
         by_login={LoginMethod.OAUTH: _OAUTH_REFUSED},
         source=sources.HIGH_VOLUME,
@@ -362,7 +362,7 @@ _DEFERRED: tuple[Rule, ...] = (
         text_fallback=("temporary authentication failure",),
         pause=60.0,
         summary="Office 365 could not check the login at the moment.",
-        fix="Nothing to do: Postern tries again automatically.",
+        fix=NOTHING,
         source=sources.RFC_4954,
     ),
 )

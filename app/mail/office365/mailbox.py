@@ -6,7 +6,7 @@ The mailbox or tenant waits after each, although many have a 5yz code; only `rec
 from functools import partial
 
 from app.mail.office365 import sources
-from app.mail.office365.fixes import RUN_GRANT, UNBLOCK, powershell
+from app.mail.office365.fixes import RUN_GRANT, STORE_NO_COPIES, TICK_LICENSE, UNBLOCK
 from app.mail.office365.limits import RECIPIENTS_PER_DAY
 from app.mail.outcome.attempt import Phase
 from app.mail.outcome.fix_steps import numbered
@@ -26,8 +26,7 @@ from app.mail.times import DAY, HOUR, MINUTE
 _SENDING = MESSAGE | {Phase.MAIL}
 _EMPTY = numbered(
     "Empty the mailbox's Sent Items and Deleted Items, in Outlook or by a retention policy.",
-    "Exchange stores a copy of every email that Postern sends. To stop that, "
-    + powershell("Set-Mailbox -Identity <mailbox> -MessageCopyForSMTPClientSubmissionEnabled $false"),
+    f"Exchange stores a copy of every email that Postern sends. To stop that, {STORE_NO_COPIES}",
 )
 _DAILY = (
     f"Nothing to do: the limit is {RECIPIENTS_PER_DAY:,} recipients in any 24 hours, and Postern tries again every "
@@ -165,8 +164,7 @@ _LIMITS: tuple[Rule, ...] = (
         hold=True,
         lockout_class="license",
         summary="Exchange finds no valid license for the mailbox.",
-        fix="Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and tick an "
-        "Exchange Online license.",
+        fix=TICK_LICENSE,
         source=sources.CONTINUOUS_ERRORS,
     ),
 )

@@ -6,7 +6,7 @@ As a reply they mean the same. Their confidence is LOW: none has been seen as a 
 from functools import partial
 
 from app.mail.office365 import sources
-from app.mail.office365.fixes import NOTHING, SUPPORT, UNBLOCK
+from app.mail.office365.fixes import CORRECT_ADDRESS, NOTHING, SUPPORT, UNBLOCK
 from app.mail.outcome.rule import (
     AUTH,
     REFUSALS,
@@ -176,7 +176,7 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("5.1.1", "5.1.10", "5.4.1"),
         lockout_class="invalid-recipient",
         summary="The recipient does not exist, or its domain does not accept mail for it.",
-        fix="Correct the address in the application and send again.",
+        fix=CORRECT_ADDRESS,
     ),
     _undeliverable(
         name="recipient-policy",

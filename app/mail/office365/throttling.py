@@ -3,7 +3,7 @@
 from functools import partial
 
 from app.mail.office365 import sources
-from app.mail.office365.fixes import powershell
+from app.mail.office365.fixes import GRANT_SEND_AS, RAISE_RECIPIENT_LIMIT, STORE_NO_COPIES, TICK_LICENSE
 from app.mail.outcome.fix_steps import numbered
 from app.mail.outcome.rule import AUTH, TRANSACTION, Rule, enhanced, mailbox_rule
 from app.mail.outcome.verdict import Confidence
@@ -31,8 +31,7 @@ RULES: tuple[Rule, ...] = (
         summary="Exchange has locked the mailbox out of SMTP, because mail was sent from it although it was full.",
         fix=numbered(
             "Empty the mailbox's Sent Items and Deleted Items.",
-            "Store no copies of the mail that Postern sends: "
-            + powershell("Set-Mailbox -Identity <mailbox> -MessageCopyForSMTPClientSubmissionEnabled $false"),
+            f"Store no copies of the mail that Postern sends: {STORE_NO_COPIES}",
             _WAIT,
         ),
     ),
@@ -44,8 +43,7 @@ RULES: tuple[Rule, ...] = (
         summary="Exchange has locked the mailbox out of SMTP, because it sent too often as an address it may not use.",
         fix=numbered(
             "Find the application that sends from an address of others (the failed emails name its key) and stop it, "
-            "or grant the right: "
-            + powershell("Add-RecipientPermission -Identity <from-address> -Trustee <mailbox> -AccessRights SendAs"),
+            f"or grant the right: {GRANT_SEND_AS}",
             _WAIT,
         ),
     ),
@@ -54,11 +52,7 @@ RULES: tuple[Rule, ...] = (
         statuses=enhanced("5.2.253"),
         text=("invalid license errors",),
         summary="Exchange has locked the mailbox out of SMTP, because it has no valid license.",
-        fix=numbered(
-            "Open https://admin.microsoft.com, Users, Active users, the mailbox, Licenses and apps, and tick an "
-            "Exchange Online license.",
-            _WAIT,
-        ),
+        fix=numbered(TICK_LICENSE, _WAIT),
     ),
     _locked_out(
         name="throttled-too-many-recipients",
@@ -67,7 +61,7 @@ RULES: tuple[Rule, ...] = (
         summary="Exchange has locked the mailbox out of SMTP, because messages had too many recipients many times.",
         fix=numbered(
             "Let the application send to fewer recipients at once, or raise the mailbox's limit: "
-            + powershell("Set-Mailbox -Identity <mailbox> -RecipientLimits 1000"),
+            f"{RAISE_RECIPIENT_LIMIT}",
             _WAIT,
         ),
     ),

@@ -4,7 +4,8 @@ Only rules in this module have `suppress_after`, and only for an address that is
 """
 
 from app.mail.office365 import sources
-from app.mail.office365.bounces.constructors import CORRECT, address_rule, receiver_rule
+from app.mail.office365.bounces.constructors import address_rule, receiver_rule
+from app.mail.office365.fixes import CORRECT_ADDRESS
 from app.mail.outcome.rule import enhanced
 from app.mail.outcome.verdict import Confidence
 
@@ -25,7 +26,7 @@ RULES = (
         none_of=_ABOUT_MAIL,
         suppress_after=1,
         summary="The recipient's address does not exist.",
-        fix=CORRECT,
+        fix=CORRECT_ADDRESS,
     ),
     address_rule(
         name="bounced-domain-without-mail",
@@ -35,7 +36,7 @@ RULES = (
         none_of=_ABOUT_MAIL,
         suppress_after=1,
         summary="The recipient's domain accepts no mail.",
-        fix=CORRECT,
+        fix=CORRECT_ADDRESS,
         source=sources.RFC_3463,
         confidence=Confidence.MEDIUM,
     ),
@@ -44,7 +45,7 @@ RULES = (
         statuses=enhanced("5.4.310"),
         suppress_after=2,
         summary="The recipient's domain does not exist in the DNS.",
-        fix=f"{CORRECT} If the domain is right, its owner must repair its DNS.",
+        fix=f"{CORRECT_ADDRESS} If the domain is right, its owner must repair its DNS.",
     ),
     address_rule(
         name="bounced-recipient-disabled",
@@ -71,27 +72,28 @@ RULES = (
         text_fallback=("user unknown", "unknown user", "no such user", "recipient address rejected"),
         text=("remote server returned unknown recipient", "access denied, banned recipient"),
         summary="The recipient's server says that it has no such address.",
-        fix=f"{CORRECT} If the address is right, the recipient's administrator must check the list of addresses.",
+        fix=f"{CORRECT_ADDRESS} If the address is right, the recipient's administrator must check the list of "
+        "addresses.",
     ),
     address_rule(
         name="bounced-unknown-to-server",
         statuses=enhanced("5.1.351", "5.4.1"),
         none_of=("relay",),
         summary="The recipient's server says that it has no such address.",
-        fix=CORRECT,
+        fix=CORRECT_ADDRESS,
     ),
     address_rule(
         name="bounced-invalid-address",
         statuses=enhanced("5.1.3", "5.1.4", "5.1.5", "5.1.6"),
         summary="The recipient's address is not one that mail can be delivered to.",
-        fix=CORRECT,
+        fix=CORRECT_ADDRESS,
         source=sources.EXCHANGE_REPORTS,
     ),
     address_rule(
         name="bounced-destination-system",
         statuses=enhanced("5.1.2"),
         summary="The system that the recipient's address names cannot be reached by mail.",
-        fix=CORRECT,
+        fix=CORRECT_ADDRESS,
         source=sources.RFC_3463,
         confidence=Confidence.LOW,
     ),
@@ -99,7 +101,7 @@ RULES = (
         name="bounced-no-route",
         statuses=enhanced("5.4.4"),
         summary="Exchange finds no way to the recipient's domain: the name or its MX record is wrong.",
-        fix=f"{CORRECT} If the domain is right, its owner must repair the MX record.",
+        fix=f"{CORRECT_ADDRESS} If the domain is right, its owner must repair the MX record.",
         source=sources.EXCHANGE_REPORTS,
     ),
     receiver_rule(

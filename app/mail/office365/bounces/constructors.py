@@ -25,7 +25,6 @@ sender_rule = partial(bounce_rule, responsible=Responsible.SENDER)
 microsoft_rule = partial(bounce_rule, responsible=Responsible.MICROSOFT, action=Action.DEFER)
 deferred_receiver_rule = partial(receiver_rule, action=Action.DEFER)
 
-CORRECT = "Correct the address in the application and send again."
 ASK = "Ask the recipient, by another way than email, to have mail from you allowed."
 SERVER = (
     "Only the recipient's mail administrator can fix it. The reply names the server; tell the administrator its text."
