@@ -105,10 +105,8 @@ _ASSERTION = (
         name="assertion-time",
         codes=("AADSTS700024",),
         summary="Microsoft Entra rejects the app's assertion: it is too old or from the future.",
-        fix=numbered(
-            "Set the clock of this machine right (NTP). With POSTERN_FEDERATED_TOKEN_FILE, check that the program that "
-            "writes that file still renews it.",
-        ),
+        fix="Set the clock of this machine right (NTP). With POSTERN_FEDERATED_TOKEN_FILE, check that the program that "
+        "writes that file still renews it.",
         hold=False,
     ),
     Row(
@@ -145,19 +143,15 @@ _APP_OR_TENANT = (
         name="app-disabled",
         codes=("AADSTS7000112", "AADSTS7000229"),
         summary="The app is disabled in your organization, or has no enterprise application there.",
-        fix=numbered(
-            "At https://entra.microsoft.com open Enterprise applications, the app, Properties. Enabled for users to "
-            "sign in must be Yes. If the app is not in the list, grant admin consent under App registrations.",
-        ),
+        fix="At https://entra.microsoft.com open Enterprise applications, the app, Properties. Enabled for users to "
+        "sign in must be Yes. If the app is not in the list, grant admin consent under App registrations.",
     ),
     Row(
         name="app-not-authorized",
         codes=("unauthorized_client", "AADSTS501051"),
         summary="The app may not ask for tokens in your organization.",
-        fix=numbered(
-            f"{_APP}, API permissions. Add the permissions that Postern needs (deploy/office365/README.md) and grant "
-            "admin consent.",
-        ),
+        fix=f"{_APP}, API permissions. Add the permissions that Postern needs (deploy/office365/README.md) and grant "
+        "admin consent.",
     ),
     Row(
         name="tenant-unknown",
@@ -210,10 +204,8 @@ _IDENTITY = (
         name="managed-identity-unknown",
         codes=("identity-unknown",),
         summary="This machine has no such managed identity.",
-        fix=numbered(
-            "In the Azure portal open this machine or app, Identity. Switch the system-assigned identity on, or add "
-            "the user-assigned one and set POSTERN_CLIENT_ID to its client id.",
-        ),
+        fix="In the Azure portal open this machine or app, Identity. Switch the system-assigned identity on, or add "
+        "the user-assigned one and set POSTERN_CLIENT_ID to its client id.",
         source=_MANAGED,
     ),
     Row(
