@@ -210,7 +210,7 @@ class RequestMiddleware:
         Return None, or an awaitable that ends when the request may start.
         """
         if scope["path"] in INTERNAL:
-            return self._body_budget.starts.take(INTERNAL)
+            return self._body_budget.starts.take(scope["path"])  # so that a crowd of one delays no other
         address = network(caller.client)
         if address:
             caller.acquire(address)

@@ -291,8 +291,14 @@ def test_a_crowd_of_requests_does_not_delay_another_caller(
 ) -> None:
     """All are ready at the same time, its own is the last of them, and it is answered before half of the crowd."""
     keys = [server.make_key(), server.make_key()]
-    order = server.run(answered(server.application(), method, path, body, keys))
+    order = server.run(answered(server.application(), method, [path, path], body, keys))
     assert len(order) == CROWD + 1
+    assert order.index(1) < CROWD // 2
+
+
+def test_a_crowd_of_requests_for_metrics_does_not_delay_the_health_check(server: ApiServer) -> None:
+    """Both are answered beyond the limits of an address."""
+    order = server.run(answered(server.application(), "GET", ["/metrics", "/healthz"], None, ["a", "b"]))
     assert order.index(1) < CROWD // 2
 
 
@@ -302,7 +308,9 @@ def test_a_crowd_of_costly_emails_does_not_fill_a_commit(tmp_path: Path) -> None
         keys = [server.make_key(), server.make_key()]
         costly, sizes = changed(text="x" * (COSTLY_BYTES // 7)), ("8.0", "+Inf")
         before = [commits(server, most) for most in sizes]
-        server.run(answered(server.application(), "POST", "/emails", costly, keys, blocked(tmp_path / "postern.db")))
+        server.run(
+            answered(server.application(), "POST", ["/emails"] * 2, costly, keys, blocked(tmp_path / "postern.db"))
+        )
         small, all_ = (commits(server, most) - there for most, there in zip(sizes, before, strict=True))
         assert small == all_ >= CROWD // 8
 
@@ -327,7 +335,7 @@ def blocked(database: Path) -> Iterator[None]:
 async def answered(
     app: Any,
     method: str,
-    path: str,
+    paths: Sequence[str],
     body: object,
     keys: Sequence[str],
     block: AbstractContextManager[None] | None = None,
@@ -340,6 +348,7 @@ async def answered(
 
     async def ask(caller: int) -> None:
         authorization = (b"authorization", f"Bearer {keys[caller]}".encode())
+        path = paths[caller]
         scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b""}
         events = iter([{"type": "http.request", "body": json.dumps(body).encode()}])
 
