@@ -60,7 +60,7 @@ def check(
     """Run `postern check`."""
     logs.configure(human=True, level="critical")  # the findings contain all messages
     if watch_ and send_test:
-        raise typer.BadParameter("A repeated check sends no mail. Give --send-test without it.", param_hint="--watch")
+        raise typer.BadParameter("A repeated check sends no mail. Send the test without --watch.", param_hint="--watch")
     recipient, egress_address, server = _recipient(send_test), _address(egress), _server(name_server)
     try:
         settings = load(Settings)

@@ -132,6 +132,19 @@ async def test_the_preview_is_opt_in_and_audited(harness: Harness, visitor: Visi
     assert {"html", "text", "message"} == {*await views(harness)}
 
 
+async def test_the_width_of_a_preview(harness: Harness, visitor: Visitor) -> None:
+    """The frame of an HTML email is as wide as a phone, without JavaScript; it stays a sandbox without rights."""
+    page = await log_in(await visitor(java_script_enabled=False))
+    id = await harness.post(html="<p>Hello</p>")
+    await harness.until(id, "done")
+    await page.goto(f"/console/emails/{id}/preview/html")
+    frame = page.locator("iframe")
+    wide = await frame.evaluate("frame => frame.offsetWidth")
+    await page.get_by_label("Phone").check()
+    assert await frame.evaluate("frame => frame.offsetWidth") == 375 < wide
+    assert await frame.get_attribute("sandbox") == ""
+
+
 async def views(harness: Harness) -> list[str]:
     """Return what of the content was read, newest first."""
     entries = (await harness.caller.get("/audit")).json()["data"]

@@ -150,6 +150,13 @@ async def test_actions_for_an_email(harness: Harness, visitor: Visitor, options:
     await expect(page.get_by_role("status")).to_contain_text("is cancelled")
 
 
+async def test_the_present_section_is_in_view_on_a_phone(visitor: Visitor) -> None:
+    """The navigation is wider than the screen."""
+    page = await log_in(visitor, viewport={"width": 360, "height": 740})
+    await page.goto("/console/audit")
+    await expect(page.get_by_role("navigation").get_by_role("link", name="Audit")).to_be_in_viewport()
+
+
 @pytest.mark.parametrize("screen", SCREENS)
 async def test_no_violation_of_accessibility(harness: Harness, visitor: Visitor, axe: str, screen: str) -> None:
     """Axe finds none, and no page is wider than its screen."""
