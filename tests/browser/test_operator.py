@@ -140,7 +140,7 @@ async def test_a_command_is_copied(harness: Harness, visitor: Visitor) -> None:
     await harness.until_health("held")
     page = (await log_in(visitor, permissions=["clipboard-read", "clipboard-write"])).page
     await expect(page.get_by_role("heading", level=1)).to_contain_text("cannot log in", timeout=20_000)
-    await page.get_by_role("button", name="Copy").last.click()
+    await page.locator("code:text('Set-CASMailbox') + button").first.click()
     await expect(page.get_by_role("button", name="Copied")).to_be_visible()
     copied = await page.evaluate("navigator.clipboard.readText()")
     assert copied == "Set-CASMailbox -Identity noreply@contoso.com -SmtpClientAuthenticationDisabled $false"
