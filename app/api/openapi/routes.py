@@ -5,7 +5,9 @@ They contain no data, so they need no API key. Specification and page are made o
 
 import asyncio
 import json
+import math
 import re
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from starlette.routing import BaseRoute
 
 from app.api.openapi.operation import OperationTag, RequiredPermission, operation
 from app.api.openapi.types import BASE_URL
+from app.cached_result import CachedResult
 from app.frozen import frozen
 
 _SCRIPT = Path(__file__).with_name("docs.js")
@@ -38,14 +41,15 @@ class DocsRoutes:
     """Routes of the specification. `routes`: the described ones, all of them at the first request."""
 
     def __init__(self, routes: Sequence[BaseRoute], root_path: str) -> None:
-        self._routes = routes
-        self._root_path = root_path
-        self._made: asyncio.Future[_Made] | None = None
+        # Made once: FastAPI fails where two threads describe the same routes.
+        self._made = CachedResult(
+            lambda: asyncio.to_thread(_make, [*routes], root_path), seconds=math.inf, monotonic=time.monotonic
+        )
 
     @_operation("GET /openapi.json", "OpenAPI 3.1.", type=dict[str, Any])
     async def get_specification(self, _: Request) -> bytes:
         """Get this specification."""
-        return (await self._make()).specification
+        return (await self._made.get()).specification
 
     @_operation(
         "GET /docs",
@@ -55,7 +59,7 @@ class DocsRoutes:
     )
     async def get_documentation(self, request: Request) -> Response:
         """Read this specification."""
-        made = await self._make()
+        made = await self._made.get()
         page = made.page.replace(BASE_URL.encode(), _base_url(request).encode())
         return Response(page, headers={**_HEADERS, "content-security-policy": made.policy}, media_type="text/html")
 
@@ -63,12 +67,6 @@ class DocsRoutes:
     async def get_documentation_script(self, _: Request) -> Response:
         """Get the script of the documentation page."""
         return Response(_SCRIPT.read_bytes(), headers=_HEADERS, media_type="text/javascript")
-
-    async def _make(self) -> _Made:
-        # In one thread: FastAPI fails where two describe the same routes.
-        if self._made is None:
-            self._made = asyncio.ensure_future(asyncio.to_thread(_make, [*self._routes], self._root_path))
-        return await asyncio.shield(self._made)
 
 
 def _base_url(request: Request) -> str:
