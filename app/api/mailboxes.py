@@ -20,7 +20,7 @@ from app.api.problems.problem import NotFound
 from app.api.problems.validation import string
 from app.mail.credential_expiry import CredentialExpiry
 from app.mail.explain import fill_placeholders
-from app.mail.mailbox_health import MAX_REASON, Health, one_line
+from app.mail.mailbox_health import MAX_REASON, Health, one_line, with_release
 from app.mail.office365.fixes import SMTP_AUTH_ON
 from app.mail.office365.limits import CONNECTIONS, MESSAGES_PER_MINUTE, RECIPIENTS_PER_DAY
 from app.mail.outcome.verdict import Explanation
@@ -123,7 +123,7 @@ _MAILBOX = {
     "credential": None,
     "explanation": {
         "summary": "Sending by SMTP is switched off for this mailbox.",
-        "fix": SMTP_AUTH_ON.replace("<mailbox>", "noreply@contoso.com"),
+        "fix": with_release(SMTP_AUTH_ON).replace("<mailbox>", "noreply@contoso.com"),
     },
 }
 _Name: TypeAlias = Annotated[str, Path(description="The mailbox's address.", examples=["noreply@contoso.com"])]

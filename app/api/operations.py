@@ -22,6 +22,7 @@ from app.api.openapi.errors import USUAL, Error
 from app.api.openapi.operation import ErrorFormat, OperationTag, RequiredPermission, operation
 from app.api.openapi.types import Timestamp, describe
 from app.api.problems.problem import InvalidKey, MissingKey, NotReady, Problem, RestrictedKey
+from app.mail.mailbox_health import with_release
 from app.mail.office365.fixes import SMTP_AUTH_ON
 from app.mail.outcome.fix_steps import steps_of
 from app.mail.readiness import NO_DATABASE, STOPPING, Readiness, Status
@@ -84,6 +85,7 @@ class ReadinessError(Error):
     findings: NotRequired[list[FindingObject]]
 
 
+_FIX = with_release(SMTP_AUTH_ON)
 _HELD = {
     "status": "degraded",
     "relaying": False,
@@ -92,8 +94,8 @@ _HELD = {
             "check": "mailbox",
             "summary": "A mailbox is held: Sending by SMTP is switched off for this mailbox. "
             "Its emails wait and are sent when it works again.",
-            "fix": SMTP_AUTH_ON,
-            "steps": list(steps_of(SMTP_AUTH_ON)),
+            "fix": _FIX,
+            "steps": list(steps_of(_FIX)),
         }
     ],
 }

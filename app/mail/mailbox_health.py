@@ -159,7 +159,12 @@ def explain_hold(condition: MailboxCondition) -> MailboxCondition:
     why = condition.explanation
     if condition.health is not Health.HELD or condition.until is None or why is None:
         return condition
-    return replace(condition, explanation=Explanation(why.summary, numbered(*steps_of(why.fix), _RELEASE)))
+    return replace(condition, explanation=Explanation(why.summary, with_release(why.fix)))
+
+
+def with_release(fix: str) -> str:
+    """Return the fix of a hold with its last step."""
+    return numbered(*steps_of(fix), _RELEASE)
 
 
 def _held(condition: MailboxCondition, verdict: Verdict, now: float, *, during_login: bool) -> MailboxCondition:
