@@ -137,14 +137,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._routes(scope, receive, send)
             return
-        scope[FIELDS] = fields = dict(reversed(scope["headers"]))
-        request_id = _request_id(fields.get(b"x-request-id"))
-        client = scope.get("client")
-        scope["caller"] = caller = Caller(self._requests, client[0] if client else "")
-        scope["app"], scope[MEMORY_BUDGET] = self._app, self._body_budget
-        scope["path"] = _route_path(scope["path"], self._root_path)
-        scope["request_id"] = request_id.decode()
-        logs.bind_request(scope["request_id"])
+        caller, request_id = self._bind(scope)
         started, problem = False, None
 
         async def send_with_id(message: Message) -> None:
@@ -171,6 +164,18 @@ class RequestMiddleware:
                 caller.release()
         if problem is not None:
             await self._refuse(problem, scope, receive, send_with_id)
+
+    def _bind(self, scope: Scope) -> tuple[Caller, bytes]:
+        """Put what the routes need into the scope; return the caller and the id of the request."""
+        scope[FIELDS] = fields = dict(reversed(scope["headers"]))
+        request_id = _request_id(fields.get(b"x-request-id"))
+        client = scope.get("client")
+        scope["caller"] = caller = Caller(self._requests, client[0] if client else "")
+        scope["app"], scope[MEMORY_BUDGET] = self._app, self._body_budget
+        scope["path"] = _route_path(scope["path"], self._root_path)
+        scope["request_id"] = request_id.decode()
+        logs.bind_request(scope["request_id"])
+        return caller, request_id
 
     async def _application(self, scope: Scope, caller: Caller) -> ASGIApp:
         """Return the route of a submission, which needs none of what the router does, or the router, once the request
