@@ -15,7 +15,7 @@ from app.console.keys.form import EMPTY, LIMITS, read_members
 from app.console.request import ConsoleRequest, PageError
 from app.mail.message.message import Lane
 from app.mail.times import HOUR
-from app.store.keys.records import KeyRecord, Permission
+from app.store.keys.records import KeyRecord, KeyState, Permission
 
 NO_KEY = PageError(404, "Not found", "There is no such API key.")
 DONE = {
@@ -23,7 +23,6 @@ DONE = {
     "revoked": "The key is revoked. Requests with it are refused within a second.",
 }
 OVERLAPS = {0: "at once", int(HOUR): "after one hour", DEFAULT_OVERLAP: "after 24 hours"}  # by seconds
-STATES = ("enabled", "disabled", "revoked")
 _CHOICES = {"permissions": [*Permission], "lanes": [*Lane], "limits": LIMITS}
 
 
@@ -78,7 +77,7 @@ async def _list(request: ConsoleRequest, given: Mapping[str, Any], problem: Inva
         records=[record for record in every if _matches(record, sought["q"].lower(), sought["state"])],
         any=bool(every),
         sought=sought,
-        states=STATES,
+        states=[*KeyState],
         given=given,
         refused=problem,
         **_CHOICES,

@@ -21,6 +21,14 @@ class Permission(StrEnum):
     SEND_ONLY = "send_only"
 
 
+class KeyState(StrEnum):
+    """State of an API key as people see it."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    REVOKED = "revoked"
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """An API key as stored, without its secrets and their hashes."""
@@ -34,9 +42,11 @@ class Key:
     revoked_at: float | None = None
 
     @property
-    def state(self) -> str:
-        """State as people see it: `enabled`, `disabled` or `revoked`."""
-        return "revoked" if self.revoked_at else "disabled" if self.disabled else "enabled"
+    def state(self) -> KeyState:
+        """State of the key; a revoked one may be disabled as well."""
+        if self.revoked_at:
+            return KeyState.REVOKED
+        return KeyState.DISABLED if self.disabled else KeyState.ENABLED
 
     @property
     def scope(self) -> UUID | None:
